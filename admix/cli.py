@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: it reads what a person typed, calls the library and prints. No science here.
+
+Modules that take long to import are imported inside the functions that need them, so that ``admix --help``
+is quick.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from admix import __version__
+from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
+from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
+from admix.errors import InputError, RunError, nearest
+
+__all__ = ["app", "main"]
+
+STARTS = ("forward", "stationary")
+TWINS = ("neutral", "none")
+FORMATS = ("pdf", "svg", "png")
+
+
+def _typer() -> typer.Typer:
+    return typer.Typer(
+        cls=CommandGroup,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _typer()
+scenarios_app = _typer()
+cache_app = _typer()
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(execute(app, sys.argv[1:]))
+
+
+def _whole(option: str, text: str | None, low: int, high: int | None = None) -> int | None:
+    """Return the whole number typed after ``option``, or None if it was not given."""
+    if text is None:
+        return None
+    allowed = f"a whole number, {low} or more" if high is None else f"a whole number from {low} to {high}"
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
+        raise InputError(option, text, allowed)
+    number = int(text)
+    if number < low or (high is not None and number > high):
+        raise InputError(option, number, allowed)
+    return number
+
+
+def _choice(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
+    if text is None or text in allowed:
+        return text
+    raise InputError(option, text, " or ".join(allowed), nearest(text, allowed))
+
+
+def _check_scale(text: str) -> None:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if scale != 1:
+        from admix.scenario import SCALE_REASON
+
+        raise InputError("--scale", text, SCALE_REASON)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("-V", "--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Simulate Neanderthal admixture forwards in time, in whole genomes with linked purifying selection.
+
+    A scenario, written in years, goes in. A directory with tables and pictures of Neanderthal ancestry
+    through the generations comes out.
+
+    Example: admix run --scenario reich --seed 1
+    """
+    if version:
+        print(f"admix {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+# Words that belong to no option are taken, so that `admix run reich` can be answered with the right spelling.
+@app.command(
+    short_help="Simulate a scenario and write its run directory.", context_settings={"allow_extra_args": True}
+)
+def run(
+    context: typer.Context,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="A name that 'admix scenarios' lists, or a YAML file. Required."
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            "-s",
+            "--seed",
+            metavar="S",
+            help="The seed of all random numbers from the pulse on, 1 to 4294967295."
+            " The same seed gives the same numbers.  [default: 1]",
+        ),
+    ] = None,
+    replicates: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="How often each branch is repeated from the pulse on.  [default: 1]"),
+    ] = None,
+    burnins: Annotated[
+        str | None,
+        typer.Option(
+            metavar="B",
+            help="How many independent histories before the pulse the replicates are shared out to,"
+            " at most R.  [default: 1]",
+        ),
+    ] = None,
+    burnin: Annotated[
+        str | None,
+        typer.Option(metavar="K", help="Use history number K, counted from 0, for all replicates."),
+    ] = None,
+    generations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="G", help="Stop after generation G; generation 1 is the pulse.  [default: until today]"
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="How the common ancestors get their load: 'forward' simulates them until it is stable,"
+            " 'stationary' draws it from theory and simulates a shorter time.  [default: as in the scenario]",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T", help="Number of threads; it does not change the results.  [default: all cores]"
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="The run directory to make.  [default: runs/NAME-sSEED in the current directory]",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="Replace the run directory if it exists.")
+    ] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Change one field of the scenario, as in --set selection.dominance=0.1; may be repeated.",
+        ),
+    ] = None,
+    twin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="neutral",
+            help="Also run each replicate without selection from the pulse on, to compare with.",
+        ),
+    ] = None,
+    cache_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="ADMIX_CACHE",
+            show_envvar=True,
+            help="Where histories before the pulse are kept for later runs.",
+        ),
+    ] = None,
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="Q", help="Only 1: this question cannot be answered by a scaled-down simulation."
+        ),
+    ] = "1",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "-n",
+            "--dry-run",
+            help="Print the complete scenario, its events in ticks, and the time and memory a run would take."
+            " Write nothing.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            show_default=False,
+            help="Say more about what is done; -vv also for faults.",
+        ),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="No progress and no warnings, only the result and errors.")
+    ] = False,
+) -> None:
+    """Simulate a scenario and write its run directory: tables, figures, and a record of how they were made.
+
+    What happens before the pulse is kept in a cache, so a second run with other seeds or pulses starts
+    there. A run that was interrupted starts there too when the same command is given again.
+
+    \b
+    Examples:
+      admix run --scenario tiny
+      admix run --scenario reich --seed 2 --replicates 6 --burnins 3 --out runs/six
+      admix run --scenario reich --set selection.dominance=0.1 --dry-run
+    """
+    if verbose >= 2:
+        show_tracebacks()
+    if context.args:
+        words = " ".join(context.args)
+        raise InputError("run", words, "options only", f"--scenario {words}" if scenario is None else None)
+    if scenario is None:
+        raise InputError(
+            "--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file"
+        )
+    if verbose and quiet:
+        raise InputError("--quiet", allowed="not together with --verbose")
+    _check_scale(scale)
+    given = {
+        "seed": _whole("--seed", seed, 1, SEED_END - 1),
+        "replicates": _whole("--replicates", replicates, 1),
+        "burnins": _whole("--burnins", burnins, 1),
+        "burnin": _whole("--burnin", burnin, 0),
+        "generations": _whole("--generations", generations, 1),
+        "start": _choice("--start", start, STARTS),
+        "twin": _choice("--twin", twin, TWINS),
+        "threads": _whole("--threads", threads, 1),
+    }
+
+    from admix import scenario as scenarios
+
+    with messages(verbose, quiet) as progress:
+        loaded = scenarios.load(scenario).with_set(assignments or [])
+        options = put_together(loaded, given, out=out, force=force, cache_dir=cache_dir)
+        if dry_run:
+            print_plan(loaded, options)
+        else:
+            simulate_and_tell(loaded, options, progress)
+
+
+@scenarios_app.callback(invoke_without_command=True)
+def _scenarios(context: typer.Context) -> None:
+    """List the scenarios that come with admix: name, title, and the question each one asks.
+
+    \b
+    Examples:
+      admix scenarios
+      admix scenarios show reich > mine.yaml
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from admix import scenario as scenarios
+
+    names = scenarios.names()
+    width = max(map(len, names)) + 2
+    for name in names:
+        loaded = scenarios.load(name)
+        print(f"{name:<{width}}{loaded.title}")
+        print(f"{'':<{width}}{_question(loaded.description)}")
+
+
+def _question(description: str) -> str:
+    """Return the question a description opens with (else its first sentence), on one line."""
+    text = " ".join(description.split())
+    found = re.match(r".*?\?", text) or re.match(r".*?\.(?= |$)", text)
+    return found[0] if found else text
+
+
+@scenarios_app.command("show", short_help="Print a scenario as YAML.")
+def _show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'admix scenarios' lists.")],
+) -> None:
+    """Print a scenario as YAML text that can be edited and run.
+
+    Example: admix scenarios show reich > mine.yaml; then edit mine.yaml and: admix run --scenario mine.yaml
+    """
+    from admix import scenario as scenarios
+
+    names = scenarios.names()
+    if name not in names:
+        raise InputError("scenarios show NAME", name, ", ".join(names), nearest(name, names))
+    print(scenarios.text(name), end="")
+
+
+@app.command(short_help="Draw the figures of a run.")
+def plot(
+    path: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
+    figure: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Draw only this one.  [default: all of them]")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="pdf|svg|png", help="The format of the files.  [default: png and svg]"
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Where to write the figures.  [default: RUN/derived/figures]"
+        ),
+    ] = None,
+) -> None:
+    """Draw the figures of a finished run again, for example in another format.
+
+    Example: admix plot runs/reich-s1 --figure trajectory --format pdf -o pictures
+    """
+    chosen = _choice("--format", form, FORMATS)
+    formats = [chosen] if chosen else ["png", "svg"]
+
+    from admix import plots, results
+
+    if figure is not None and figure not in plots.FIGURES:
+        raise InputError("--figure", figure, ", ".join(plots.FIGURES), nearest(figure, plots.FIGURES))
+    read = results.read_run(path)
+    target = Path(out) if out is not None else Path(path) / "derived" / "figures"
+    place(target)
+    for drawn in plots.draw_all(read, target, figures=[figure] if figure else None, formats=formats):
+        print(drawn)
+
+
+_CacheDir = Annotated[
+    str | None,
+    typer.Option(
+        "--cache-dir", metavar="DIR", envvar="ADMIX_CACHE", show_envvar=True, help="The cache to look at."
+    ),
+]
+
+
+@cache_app.callback(invoke_without_command=True)
+def _cache(context: typer.Context) -> None:
+    """Look at the cache of simulated histories before the pulse, or empty it.
+
+    \b
+    Examples:
+      admix cache list
+      admix cache clear
+    """
+    if context.invoked_subcommand is None:
+        _cache_list(None)
+
+
+@cache_app.command("list", short_help="List what is in the cache.")
+def _cache_list(cache_dir: _CacheDir = None) -> None:
+    """List the histories in the cache, with their sizes.
+
+    Example: admix cache list
+    """
+    from admix import cache
+
+    directory = _cache_directory(cache_dir)
+    found = cache.entries(directory)
+    print(f"{directory}: {_entries(len(found))}, {size(sum(entry.size for entry in found))}")
+    for entry in found:
+        state = "" if entry.finished else " (unfinished)"
+        print(f"  {entry.key[:12]}  {size(entry.size):>8}  {entry.title}{state}")
+
+
+@cache_app.command("clear", short_help="Remove everything from the cache.")
+def _cache_clear(cache_dir: _CacheDir = None) -> None:
+    """Remove all histories from the cache; later runs simulate them again.
+
+    Example: admix cache clear
+    """
+    from admix import cache
+
+    directory = _cache_directory(cache_dir)
+    before = len(cache.entries(directory))
+    freed = cache.clear(directory)
+    if left := cache.entries(directory):
+        raise RunError(str(directory), f"{_entries(len(left))} could not be removed", "check its permissions")
+    print(f"{directory}: {_entries(before)} removed, {size(freed)} freed")
+
+
+def _cache_directory(given: str | Path | None) -> Path:
+    from admix import cache
+
+    return Path(given) if given else cache.default_directory()
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+app.add_typer(
+    scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one."
+)
+app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One branch of one replicate: from the first pulse to today, with everything that is measured on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from admix import seeds
+from admix.engines.native.cohorts import plan_cohorts
+from admix.engines.native.history import REBALANCE_EVERY
+from admix.engines.native.pedigree import Pedigree, pass_down
+from admix.engines.native.snapshot import Arrays, unpack_worlds
+from admix.engines.native.tables import Tables
+from admix.engines.native.workers import Workers
+from admix.engines.native.world import Cohort, World
+from admix.interrupts import deferred
+from admix.schedule import Pulse, Schedule
+
+SPREAD_BINS = 200
+_COLLECT_EVERY = 16
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchPlan:
+    """What to run and to record. ``last`` is the last tick; generations count from each source's first pulse."""
+
+    branch: str
+    replicate: int
+    twin: str
+    seed: int
+    burnin: int
+    last: int
+    landscape_generations: tuple[int, ...]
+    spread_generations: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Records:
+    """Rows of the run directory's tables; ``landscape`` holds arrays by marker."""
+
+    trajectory: list[Row] = field(default_factory=list)
+    pulse: list[Row] = field(default_factory=list)
+    ancestors: list[Row] = field(default_factory=list)
+    spread: list[Row] = field(default_factory=list)
+    landscape: list[tuple[Row, np.ndarray]] = field(default_factory=list)
+
+
+class Branch:
+    """Runs a :class:`BranchPlan` on the lineages that a history has made."""
+
+    def __init__(self, schedule: Schedule, tables: Tables, workers: Workers, plan: BranchPlan) -> None:
+        self.schedule, self.tables, self.plan = schedule, tables, plan
+        self.sources = schedule.sources()
+        self.planes = {source: q for q, source in enumerate(self.sources)}
+        self.records = Records()
+        self.world = World(
+            tables,
+            schedule.deme_names,
+            lambda purpose, deme: seeds.stream_key("run", plan.seed, plan.branch, plan.replicate, purpose, deme),
+            workers,
+            n_planes=len(self.sources),
+            selected=plan.twin == "none",
+        )
+        self.first = schedule.first_pulse_tick()
+        self.needed = self._needed()
+        self.reached = {s: schedule.recipients(s) for s in self.sources}
+        self.pedigree = Pedigree()
+        self.paths: dict[int, dict[int, np.ndarray]] = {q: {} for q in self.planes.values()}
+
+    def run(self, lineages: Sequence[Arrays], report: Callable[[float, str], None]) -> Records:
+        """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse."""
+        world, plan = self.world, self.plan
+        unpack_worlds(world, lineages)
+        if not world.selected:
+            world.strip()
+        since = 0
+        with deferred() as pending:
+            for tick in range(self.first, plan.last + 1):
+                cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self._generator, self.planes)
+                pulses = [p for p in self.schedule.pulses if p.tick == tick]
+                for pulse in pulses:
+                    self._flag(pulse)
+                parental = {d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes}
+                parents = world.breed(tick, cohorts)
+                self._inherit(tick, cohorts, parents)
+                for k, pulse in enumerate(pulses):
+                    self._record_pulse(k, pulse, cohorts[pulse.target], parental)
+                self._record(tick)
+                since = 0 if pulses else since + 1
+                if since in (1, 2, 4, 8, 16, 32) or tick % REBALANCE_EVERY == 0:
+                    world.rebalance()
+                elif tick % _COLLECT_EVERY == 0:
+                    world.collect()
+                done = (tick - self.first + 1) / (plan.last - self.first + 1)
+                report(done, f"generation {tick - self.first + 1:,} of {plan.last - self.first + 1:,}")
+                if pending.signal is not None:
+                    break
+        if pending.signal is not None:
+            raise KeyboardInterrupt
+        self._record_ancestors(lineages)
+        return self.records
+
+    # ------------------------------------------------------------------ genealogy
+
+    def _generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
+        p = self.plan
+        return seeds.generator("run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick)
+
+    def _needed(self) -> dict[int, set[int]]:
+        """Demes worth simulating at each tick: those whose descendants are looked at in the end."""
+        schedule, last = self.schedule, self.plan.last
+        looked_at = {d for s in self.sources for d in schedule.recipients(s) if schedule.exists(d, last)}
+        now = looked_at or {d for d in range(len(schedule.deme_names)) if schedule.exists(d, last)}
+        needed = {last: now}
+        for tick in range(last, self.first, -1):
+            # a recipient is also looked at while it lives, whoever descends from it
+            before = {d for s in self.sources for d, t in schedule.recipients(s).items() if t <= tick - 1}
+            before = {d for d in before if schedule.exists(d, tick - 1)}
+            before |= {d for target in now for d, _ in schedule.parents(target, tick)}
+            before |= {p.source for p in schedule.pulses if p.tick == tick and p.target in now}
+            needed[tick - 1] = now = before
+        return needed
+
+    def _inherit(self, tick: int, cohorts: dict[int, Cohort], parents: dict[int, np.ndarray]) -> None:
+        self.pedigree.add(tick, cohorts, parents)
+        for plane in self.paths:
+            self.paths[plane] = pass_down(self.paths[plane], self.pedigree.births[tick], plane)
+
+    def _flag(self, pulse: Pulse) -> None:
+        """Mark the mutations that a source's first pulse brings: in the source, and not yet in the target."""
+        if pulse.tick == self.schedule.first_pulse_tick(pulse.source) and self.world.selected:
+            new = (self.world.counts(pulse.source) > 0) & (self.world.counts(pulse.target) == 0)
+            self.world.mutations["archaic"][new] |= np.uint8(1 << self.planes[pulse.source])
+
+    # ------------------------------------------------------------------ what is written down
+
+    def _labels(self, source: int) -> Row:
+        p = self.plan
+        return {
+            "branch": p.branch, "replicate": p.replicate, "twin": p.twin, "source": self.schedule.deme_names[source]
+        }  # fmt: skip
+
+    def _mean_fitness(self, deme: int) -> tuple[float, float]:
+        """(log of the mean fitness, mean log fitness) of a deme's cohort."""
+        log = self.world.log_fitness(deme)
+        return _log_mean(log), float(log.mean())
+
+    def _record_pulse(
+        self, k: int, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]
+    ) -> None:
+        world = self.world
+        rows = next((g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int))
+        if pulse.unit == "individuals" and len(rows):
+            log = world.log_fitness(pulse.target)
+            come = np.zeros(cohort.n, bool)
+            come[np.concatenate([g.rows for g in cohort.groups if g.plane >= 0]) >> 1] = True
+            archaic = np.zeros(cohort.n, bool)
+            archaic[rows >> 1] = True
+            a, m = log[archaic], log[~come]
+            log_ratio, difference = _log_mean(a) - _log_mean(m), float(m.mean() - a.mean())
+        elif pulse.target in parental:
+            a_mean, m_mean = parental[pulse.source], parental[pulse.target]
+            log_ratio, difference = a_mean[0] - m_mean[0], m_mean[1] - a_mean[1]
+        else:
+            log_ratio = difference = float("nan")
+        self.records.pulse.append(
+            self._labels(pulse.source)
+            | {
+                "pulse": pulse.name, "target": self.schedule.deme_names[pulse.target],
+                "years_bp": self.schedule.years_bp(pulse.tick), "requested": pulse.share,
+                "realised": len(rows) / (2 * cohort.n), "fitness_archaic_relative": float(np.exp(log_ratio)),
+                "log_load_difference": difference, "burnin": self.plan.burnin,
+            }
+        )  # fmt: skip
+
+    def _record(self, tick: int) -> None:
+        world, plan = self.world, self.plan
+        for source in self.sources:
+            plane = self.planes[source]
+            generation = self.schedule.generation(tick, source)
+            for deme, reached in self.reached[source].items():
+                if deme not in world.demes or tick < reached:
+                    continue
+                shares = world.shares(deme)[plane]
+                weights = world.demes[deme].rows.ancestry[plane].sum(axis=0)
+                whole = self.tables.mark_total * (2 * world.demes[deme].n)
+                p05, p50, p95 = np.percentile(shares, [5, 50, 95])
+                labels = self._labels(source) | {"deme": self.schedule.deme_names[deme], "generation": generation}
+                flag = (world.mutations["archaic"] >> np.uint8(plane)) & 1 == 1
+                load = -world.flagged_log_fitness(deme, flag).mean() if world.selected else 0.0
+                self.records.trajectory.append(
+                    labels
+                    | {
+                        "years_bp": self.schedule.years_bp(tick), "n_individuals": world.demes[deme].n,
+                        "ancestry_mean": weights[0] / whole[0], "ancestry_sd": shares.std(),
+                        "ancestry_p05": p05, "ancestry_p50": p50, "ancestry_p95": p95,
+                        "ancestry_functional": _share(weights[1], whole[1]),
+                        "ancestry_far": _share(weights[2], whole[2]),
+                        "log_fitness_mean": world.log_fitness(deme).mean(), "load_archaic": load,
+                    }
+                )  # fmt: skip
+                if generation in plan.spread_generations:
+                    self._record_spread(labels, shares)
+                if generation in plan.landscape_generations or tick == plan.last:
+                    self.records.landscape.append((labels, world.marker_shares(deme, plane)))
+
+    def _record_spread(self, labels: Row, shares: np.ndarray) -> None:
+        counts, edges = np.histogram(shares, SPREAD_BINS, (0.0, 1.0))
+        edges = np.round(edges, 6)
+        self.records.spread += [
+            labels | {"bin_start": float(edges[j]), "bin_end": float(edges[j + 1]), "count": int(counts[j])}
+            for j in range(SPREAD_BINS)
+        ]
+
+    def _record_ancestors(self, lineages: Sequence[Arrays]) -> None:
+        last = self.plan.last
+        living = {d: np.ones(deme.n, bool) for d, deme in self.world.demes.items()}
+        early = Pedigree()
+        for arrays in lineages:
+            for tick, births in Pedigree.unpack(arrays).births.items():
+                early.births.setdefault(tick, {}).update(births)
+        pulsed: dict[int, dict[int, np.ndarray]] = {}
+        for source in self.sources:
+            plane = self.planes[source]
+            first = self.schedule.first_pulse_tick(source)
+            if first > last:
+                continue
+            begin = next(b for b in self.pedigree.births[first].values() if any(g.plane == plane for g in b.groups))
+            gametes = sum(len(g.rows) for g in begin.groups if g.plane == plane)
+            archaic, everybody = self.pedigree.founders(first, last, living, plane)
+            n = sum(deme.n for deme in self.world.demes.values())
+            paths = sum(self.paths[plane][d].sum() for d in self.world.demes)
+            dna = sum(deme.rows.ancestry[plane, :, 0].sum() for deme in self.world.demes.values())
+            values: dict[str, float] = {
+                "headcount": gametes / len(begin.parents),
+                "pedigree_paths": float(paths) / n,
+                "genealogical": archaic / everybody,
+            }
+            for years, tick in self.schedule.ancestors_at:
+                if not pulsed:
+                    pulsed[self.first - 1] = self.pedigree.back_to(self.first - 1, last, living)
+                then = early.back_to(tick, self.first - 1, pulsed[self.first - 1])
+                kin = self._kin(source)
+                known = sum(int(f.sum()) for f in then.values())
+                values[f"genealogical@{years / 1000:g}ka"] = sum(int(f.sum()) for d, f in then.items() if d in kin) / known
+            values["dna"] = float(dna) / (2 * n * int(self.tables.mark_total[0]))
+            for measure, value in values.items():
+                self.records.ancestors.append(
+                    self._labels(source) | {"scope": "all", "measure": measure, "value": value}
+                )
+
+    def _kin(self, source: int) -> set[int]:
+        """The source deme and those that it descends from, short of the root."""
+        kin, todo = set(), [source]
+        while todo:
+            d = todo.pop()
+            if d != self.schedule.root and d not in kin:
+                kin.add(d)
+                todo += [a for a, _ in self.schedule.ancestors[d]]
+        return kin
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part) / float(whole) if whole else float("nan")
+
+
+def _log_mean(log: np.ndarray) -> float:
+    """Logarithm of the mean of exp(log)."""
+    top = log.max()
+    return float(top + np.log(np.exp(log - top).mean()))

@@ -1,0 +1,466 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernels that make gametes: parents, crossovers, common sites as bits, rare sites as lists, markers.
+
+All arrays are given and preallocated; a call fills the rows that it is told to fill and nothing else,
+so calls on disjoint rows may run at the same time. See ``docs/engine.md`` for the representation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from admix.engines.native.bits import (
+    ALL,
+    GOLDEN,
+    LOW6,
+    LOW32,
+    ONE,
+    SHIFT6,
+    below,
+    count_from,
+    lowest,
+    mix,
+    popcount,
+    stream,
+    unit,
+)
+
+_S32 = np.uint64(32)
+_ZERO = np.uint64(0)
+MAX_CUTS = 1024
+"""Room for crossovers and chromosome ends in one gamete; a map of 400 M stays far below it."""
+PAD = 8
+"""Keys of all ones that end every row of rare keys."""
+ONE_LOG = 1 << 26
+"""Fixed-point unit of log fitness: all log effects are whole multiples of 2**-26."""
+
+
+@njit(nogil=True, cache=True)
+def guide_table(cumulative: Any, guide: Any) -> None:
+    """Fill ``guide[j]`` with the first i for which ``cumulative[i] > j * total / len(guide)``.
+
+    Parameters: ``cumulative`` uint64[n], running sums of the parents' integer weights; ``guide`` int32[m].
+    """
+    total = np.float64(cumulative[-1])
+    m = guide.shape[0]
+    i = 0
+    for j in range(m):
+        at = np.uint64(j * (total / m))
+        while cumulative[i] <= at:
+            i += 1
+        guide[j] = i
+
+
+@njit(nogil=True)
+def choose_parent(z: Any, cumulative: Any, guide: Any) -> int:
+    """The parent whose share of the summed weights holds the draw ``z`` (uint64)."""
+    u = unit(z)
+    n = cumulative.shape[0]
+    at = np.uint64(u * np.float64(cumulative[n - 1]))
+    i = np.int64(guide[np.int64(u * guide.shape[0])])
+    # the guide is made with rounded numbers, so step back where it points one entry too far
+    while i > 0 and cumulative[i - 1] > at:
+        i -= 1
+    while cumulative[i] <= at:
+        i += 1
+    return i
+
+
+@njit(nogil=True)
+def crossovers(state: Any, chrom_axis: Any, crossover_cdf: Any, cuts: Any) -> Any:
+    """Draw where a gamete changes strand.
+
+    Parameters
+    ----------
+    state : uint64
+        Stream just after the draw that chose the parent.
+    chrom_axis : uint64[c + 1]
+        Ends of the chromosomes on the genetic axis.
+    crossover_cdf : uint64[c, k]
+        Cumulative Poisson probabilities of each chromosome's number of crossovers, times 2**32.
+    cuts : uint64[MAX_CUTS]
+        Filled with axis positions, non-decreasing: a site at ``x >= cut`` comes from the other strand.
+
+    Returns
+    -------
+    (n, first) : int64, int64
+        Number of cuts; strand (0 or 1) on which the gamete starts.
+    """
+    n_chrom = crossover_cdf.shape[0]
+    state += GOLDEN
+    coins = mix(state)
+    first = np.int64(coins & ONE)
+    strand = first
+    n = 0
+    spare = _ZERO
+    has_spare = False
+    for c in range(n_chrom):
+        # 64 coins a draw; a genome of more than 64 chromosomes draws again
+        if c > 0 and (c & 63) == 0:
+            state += GOLDEN
+            coins = mix(state)
+        coin = np.int64((coins >> np.uint64(c & 63)) & ONE)
+        if c > 0 and coin != strand:
+            cuts[n] = chrom_axis[c]
+            n += 1
+            strand = coin
+        if has_spare:
+            z = spare
+            has_spare = False
+        else:
+            state += GOLDEN
+            z = mix(state)
+            spare = z & LOW32
+            has_spare = True
+            z = z >> _S32
+        k = count_from(z, crossover_cdf[c])
+        start = chrom_axis[c]
+        length = chrom_axis[c + 1] - start
+        begin = n
+        for _ in range(k):
+            state += GOLDEN
+            at = start + below(mix(state), length)
+            i = n
+            while i > begin and cuts[i - 1] > at:
+                cuts[i] = cuts[i - 1]
+                i -= 1
+            cuts[i] = at
+            n += 1
+        strand ^= k & 1
+    return n, first
+
+
+@njit(nogil=True)
+def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> int:
+    """Index of the first site at or after axis position ``x``; ``grid[j]`` holds that of ``j << shift``."""
+    n = axis.shape[0]
+    i = np.int64(grid[np.int64(x >> shift)])
+    while i < n and np.uint64(axis[i]) < x:
+        i += 1
+    return i
+
+
+@njit(nogil=True)
+def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any, cut_words: Any) -> int:
+    """Fill ``row`` with strand ``a``, and with strand ``b`` on [edges[0], edges[1]), [edges[2], edges[3]) ...
+
+    ``edges`` are bit indices, even in number, non-decreasing. Returns how many words are a mixture of the
+    two; their indices are in ``cut_words``, ascending, a word twice where two runs meet in it.
+    """
+    for w in range(row.shape[0]):
+        row[w] = a[w]
+    n_cut = 0
+    for j in range(0, n_edges, 2):
+        x0 = edges[j]
+        x1 = edges[j + 1]
+        if x1 <= x0:
+            continue
+        w0 = x0 >> 6
+        w1 = (x1 - 1) >> 6
+        m0 = ALL << (np.uint64(x0) & LOW6)
+        m1 = ALL >> (LOW6 - (np.uint64(x1 - 1) & LOW6))
+        if w0 == w1:
+            m = m0 & m1
+            row[w0] = (row[w0] & ~m) | (b[w0] & m)
+            cut_words[n_cut] = w0
+            n_cut += 1
+        else:
+            row[w0] = (row[w0] & ~m0) | (b[w0] & m0)
+            for w in range(w0 + 1, w1):
+                row[w] = b[w]
+            row[w1] = (row[w1] & ~m1) | (b[w1] & m1)
+            cut_words[n_cut] = w0
+            cut_words[n_cut + 1] = w1
+            n_cut += 2
+    return n_cut
+
+
+@njit(nogil=True)
+def splice_sums(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
+    """The same for the words' partial sums; words that are a mixture are left for the caller to sum."""
+    for w in range(row.shape[0]):
+        row[w] = a[w]
+    for j in range(0, n_edges, 2):
+        if edges[j + 1] > edges[j]:
+            for w in range((edges[j] >> 6) + 1, (edges[j + 1] - 1) >> 6):
+                row[w] = b[w]
+
+
+@njit(nogil=True)
+def word_sum(x: Any, base: Any, effect: Any) -> Any:
+    """Sum of the int32 effects of the set bits of a word whose first site is ``base``."""
+    total = 0
+    while x != _ZERO:
+        total += effect[base + lowest(x)]
+        x &= x - ONE
+    return total
+
+
+@njit(nogil=True)
+def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) -> int:
+    """Turn axis cuts into bit edges, closed with the number of sites so that they are even in number."""
+    for j in range(n):
+        edges[j] = first_at(cuts[j], axis, grid, shift)
+    if n & 1:
+        edges[n] = axis.shape[0]
+        n += 1
+    return n
+
+
+@njit(nogil=True)
+def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> int:
+    """Fill ``row`` with the keys of strand ``a``, changing to ``b`` and back at each cut; return how many.
+
+    Keys are uint64, axis position in the high half, sorted, and end with ``PAD`` keys of all ones, which lets
+    eight keys be copied and compared at a time (segments are short, and a loop that ends after an
+    unforeseeable number of keys costs more than the keys). ``row`` needs room for both lists, and is padded.
+    """
+    i = 0
+    k = 0
+    o = 0
+    for j in range(0, n_cuts + 1, 2):
+        end = (cuts[j] << _S32) if j < n_cuts else ALL
+        c = PAD
+        while c == PAD:
+            c = 0
+            for t in range(PAD):
+                row[o + t] = a[i + t]
+            for t in range(PAD):
+                c += a[i + t] < end
+            i += c
+            o += c
+        if j >= n_cuts:
+            break
+        c = PAD
+        while c == PAD:
+            c = 0
+            for t in range(PAD):
+                c += b[k + t] < end
+            k += c
+        end = (cuts[j + 1] << _S32) if j + 1 < n_cuts else ALL
+        c = PAD
+        while c == PAD:
+            c = 0
+            for t in range(PAD):
+                row[o + t] = b[k + t]
+            for t in range(PAD):
+                c += b[k + t] < end
+            k += c
+            o += c
+        c = PAD
+        while c == PAD:
+            c = 0
+            for t in range(PAD):
+                c += a[i + t] < end
+            i += c
+    pad(row, o)
+    return o
+
+
+@njit(nogil=True)
+def pad(row: Any, n: Any) -> None:
+    """End a row of ``n`` keys."""
+    for t in range(PAD):
+        row[n + t] = ALL
+
+
+@njit(nogil=True)
+def insert_key(row: Any, n: Any, key: Any) -> None:
+    """Put a key into its place in a sorted row of ``n`` keys."""
+    i = n
+    while i > 0 and row[i - 1] > key:
+        row[i] = row[i - 1]
+        i -= 1
+    row[i] = key
+
+
+@njit(nogil=True)
+def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any) -> None:
+    """Sum the weights of a marker row's set bits: all, functional, far -> ``out`` int64[3].
+
+    ``plain``, ``odd``, ``functional`` and ``far`` are masks, uint64[w]; markers in ``plain`` all weigh
+    ``plain_weight``; those in ``odd`` have their own ``weight`` int64[64 w].
+    """
+    c0 = 0
+    c1 = 0
+    c2 = 0
+    for w in range(row.shape[0]):
+        x = row[w] & plain[w]
+        c0 += popcount(x)
+        c1 += popcount(x & functional[w])
+        c2 += popcount(x & far[w])
+    t0 = c0 * plain_weight
+    t1 = c1 * plain_weight
+    t2 = c2 * plain_weight
+    for w in range(row.shape[0]):
+        x = row[w] & odd[w]
+        while x != _ZERO:
+            low = x & (~x + ONE)
+            v = weight[w * 64 + lowest(x)]
+            t0 += v
+            if functional[w] & low:
+                t1 += v
+            if far[w] & low:
+                t2 += v
+            x ^= low
+    out[0] = t0
+    out[1] = t1
+    out[2] = t2
+
+
+@njit(nogil=True, cache=True)
+def weigh_rows(span: Any, marks: Any, masks: Any, weight: Any, plain_weight: Any, out: Any) -> None:
+    """Fill ``out`` int64[planes, n, 3] with the weighted markers of rows [span[0], span[1]): see weigh."""
+    for g in range(span[0], span[1]):
+        for q in range(marks.shape[0]):
+            weigh(marks[q, g], masks[0], masks[1], masks[2], masks[3], weight, plain_weight, out[q, g])
+
+
+@njit(nogil=True, cache=True)
+def count_mutations(key: Any, tick: Any, cdf: Any, counts: Any) -> None:
+    """Fill ``counts[g]`` (int64) with gamete g's number of new mutations, from the mutation stream."""
+    for g in range(counts.shape[0]):
+        counts[g] = count_from(mix(stream(key, tick, g) + GOLDEN) >> _S32, cdf)
+
+
+@njit(nogil=True, cache=True)
+def new_mutations(
+    key: Any, tick: Any, gametes: Any, offset: Any, ids: Any, target_cum: Any, target_axis_start: Any,
+    target_axis_end: Any, s_nodes: Any, h_bins: Any, site: Any, axis: Any, s: Any, h: Any, effect: Any,
+    correction: Any, uid: Any, born: Any,
+) -> None:  # fmt: skip
+    """Draw the new mutations of gametes [gametes[0], gametes[1]) into the mutation table.
+
+    ``offset`` int64[n + 1] are running counts; mutation ``k`` gets the id ``ids[k]``. Of each: ``site`` (base
+    number in the target), ``axis`` position, ``s``, ``h``, ``effect`` = log(1 + hs) and ``correction`` =
+    log(1 + s) - 2 log(1 + hs) in units of 2**-26, a random 64-bit ``uid`` and the tick in which it was ``born``.
+    """
+    total = np.uint64(target_cum[-1])
+    bins = np.float64(h_bins.shape[0])
+    for g in range(gametes[0], gametes[1]):
+        state = stream(key, tick, g) + GOLDEN
+        for k in range(offset[g], offset[g + 1]):
+            m = ids[k]
+            state += GOLDEN
+            t = np.int64(below(mix(state), total))
+            lo = 0
+            hi = target_cum.shape[0] - 1
+            while hi - lo > 1:
+                mid = (lo + hi) >> 1
+                if target_cum[mid] <= t:
+                    lo = mid
+                else:
+                    hi = mid
+            span = np.uint64(target_cum[lo + 1] - target_cum[lo])
+            room = target_axis_end[lo] - target_axis_start[lo]
+            axis[m] = target_axis_start[lo] + np.uint64(t - target_cum[lo]) * room // span
+            site[m] = t
+            state += GOLDEN
+            u = unit(mix(state)) * bins
+            b = np.int64(u)
+            v = s_nodes[b] + (u - b) * (s_nodes[b + 1] - s_nodes[b])
+            s[m] = v
+            h[m] = h_bins[b]
+            set_effects(v, h_bins[b], m, effect, correction)
+            state += GOLDEN
+            uid[m] = mix(state)
+            born[m] = tick
+
+
+@njit(nogil=True)
+def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
+    """Write the fixed-point log effects of one mutation: see :func:`new_mutations`."""
+    het = np.log1p(h * s)
+    effect[m] = np.int64(np.rint(het * ONE_LOG))
+    # rounded by itself, so that it is 0 where an additive effect is weak: most common sites need none
+    correction[m] = np.int64(np.rint((np.log1p(s) - 2 * het) * ONE_LOG))
+
+
+@njit(nogil=True, cache=True)
+def make_gametes(
+    # which: stream key, tick, gamete numbers, the rows they fill, and the part [span[0], span[1]) of them
+    key: Any, tick: Any, rows: Any, places: Any, span: Any,
+    # parents and the map
+    cumulative: Any, guide: Any, chrom_axis: Any, crossover_cdf: Any,
+    # the parents' deme: common sites, rare sites
+    axis: Any, grid: Any, shift: Any, site_effect: Any, bits: Any, sums: Any, rare: Any, n_rare: Any, effect: Any,
+    # markers
+    mark_axis: Any, mark_grid: Any, marks: Any, masks: Any, mark_weight: Any, plain_weight: Any,
+    # new mutations
+    mut_offset: Any, mut_ids: Any, mut_axis: Any,
+    # out
+    parents: Any, out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any, out_load: Any, out_marks: Any,
+    out_ancestry: Any,
+) -> int:  # fmt: skip
+    """Make gametes from the individuals of one deme.
+
+    Gamete ``g = rows[i]`` draws its parent and its crossovers from the stream (key, tick, g), so its
+    content depends on nothing but that, the parents and the new mutations numbered ``mut_offset[g]``.
+
+    Parameters
+    ----------
+    rows, places : int64[n], int64[n]
+        Numbers of the gametes, which are also their places in ``parents``; rows of the ``out_`` arrays.
+    bits, sums : uint64[2N, w], int32[2N, w]
+        Common sites of each parental haplotype and, for each word, the sum of its sites' log effects.
+    rare, n_rare : uint64[2N, cap], int32[2N]
+        Keys (axis position << 32 | id) of each haplotype's rare mutations, sorted.
+    marks : uint64[planes, 2N, v]
+        Ancestry markers, a plane a source.
+    out_load, out_ancestry : int64[n], int64[planes, n, 3]
+        Sum of the haplotype's log effects; its weighted markers: all, functional, far.
+
+    Returns
+    -------
+    int
+        0, or the room that a row of rare keys would need where ``rare`` is too narrow (the call is then
+        to be repeated with wider rows; nothing else depends on it).
+    """
+    cuts = np.empty(MAX_CUTS, np.uint64)
+    edges = np.empty(MAX_CUTS + 1, np.int64)
+    words = np.empty(2 * MAX_CUTS, np.int64)
+    n_words = out_bits.shape[1]
+    n_planes = marks.shape[0]
+    room = out_rare.shape[1]
+    short = 0
+    for r in range(span[0], span[1]):
+        g = rows[r]
+        o = places[r]
+        state = stream(key, tick, g) + GOLDEN
+        p = choose_parent(mix(state), cumulative, guide)
+        parents[g] = p
+        n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
+        a = 2 * p + first
+        b = 2 * p + 1 - first
+        n_edges = edges_of(cuts, n_cuts, axis, grid, shift, edges)
+        n_cut = splice(out_bits[o], bits[a], bits[b], edges, n_edges, words)
+        splice_sums(out_sums[o], sums[a], sums[b], edges, n_edges)
+        for j in range(n_cut):
+            w = words[j]
+            out_sums[o, w] = word_sum(out_bits[o, w], w * 64, site_effect)
+        load = 0
+        for w in range(n_words):
+            load += out_sums[o, w]
+        need = n_rare[a] + n_rare[b] + mut_offset[g + 1] - mut_offset[g] + 2 * PAD
+        if need > room:
+            short = max(short, need)
+            continue
+        n = splice_rare(out_rare[o], rare[a], rare[b], cuts, n_cuts)
+        for k in range(mut_offset[g], mut_offset[g + 1]):
+            insert_key(out_rare[o], n, (np.uint64(mut_axis[mut_ids[k]]) << _S32) | np.uint64(mut_ids[k]))
+            n += 1
+        if mut_offset[g + 1] > mut_offset[g]:
+            pad(out_rare[o], n)
+        out_n_rare[o] = n
+        for i in range(n):
+            load += effect[np.int64(out_rare[o, i] & LOW32)]
+        out_load[o] = load
+        if n_planes:
+            n_edges = edges_of(cuts, n_cuts, mark_axis, mark_grid, shift, edges)
+            for q in range(n_planes):
+                splice(out_marks[q, o], marks[q, a], marks[q, b], edges, n_edges, words)
+                weigh(out_marks[q, o], masks[0], masks[1], masks[2], masks[3], mark_weight, plain_weight, out_ancestry[q, o])
+    return short

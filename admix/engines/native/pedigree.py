@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pedigree that a run leaves behind: the parents of every gamete, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from admix.engines.native.world import Cohort, Group
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Parents of one deme's cohort: ``parents`` unsigned[2n], individuals of each group's source deme."""
+
+    parents: np.ndarray
+    groups: tuple[Group, ...]
+
+    def by_source(self) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
+        """(source deme, plane, gametes, their parents) for each group."""
+        return [(g.source, g.plane, g.rows, self.parents[g.rows]) for g in self.groups]
+
+
+@dataclass(slots=True)
+class Pedigree:
+    """Births by tick and deme, and the size of each deme at the tick before the first birth."""
+
+    births: dict[int, dict[int, Birth]] = field(default_factory=dict)
+    sizes: dict[int, dict[int, int]] = field(default_factory=dict)
+
+    def add(self, tick: int, cohorts: Mapping[int, Cohort], parents: Mapping[int, np.ndarray]) -> None:
+        """Keep one tick."""
+        top = max((int(p.max(initial=0)) for p in parents.values()), default=0)
+        dtype = np.min_scalar_type(top)
+        self.births[tick] = {
+            i: Birth(parents[i].astype(dtype), tuple(c.groups)) for i, c in cohorts.items()
+        }
+        self.sizes[tick] = {i: c.n for i, c in cohorts.items()}
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Return the pedigree as arrays: for deme i ``parents{i}`` and ``sources{i}`` (one a gamete, cohort after
+        cohort) and ``ticks{i}`` int64[cohorts, 2] (tick, individuals). Pulses are not kept apart."""
+        arrays = {}
+        for i in sorted({i for births in self.births.values() for i in births}):
+            ticks = [t for t, births in self.births.items() if i in births]
+            sources = []
+            for tick in ticks:
+                birth = self.births[tick][i]
+                source = np.empty(len(birth.parents), np.int8)
+                for group in birth.groups:
+                    source[group.rows] = group.source
+                sources.append(source)
+            arrays[f"parents{i}"] = np.concatenate([self.births[t][i].parents for t in ticks])
+            arrays[f"sources{i}"] = np.concatenate(sources)
+            arrays[f"ticks{i}"] = np.array([(t, self.sizes[t][i]) for t in ticks], np.int64)
+        return arrays
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, np.ndarray]) -> Pedigree:
+        """The reverse of :meth:`pack`; other arrays are left alone."""
+        pedigree = cls()
+        for name in arrays:
+            if not name.startswith("ticks"):
+                continue
+            i = int(name[5:])
+            parents, sources = arrays[f"parents{i}"], arrays[f"sources{i}"]
+            at = 0
+            for tick, n in arrays[name].tolist():
+                who, where = parents[at : at + 2 * n], sources[at : at + 2 * n]
+                at += 2 * n
+                groups = tuple(Group(int(s), np.flatnonzero(where == s)) for s in np.unique(where))
+                pedigree.births.setdefault(tick, {})[i] = Birth(who, groups)
+                pedigree.sizes.setdefault(tick, {})[i] = n
+        return pedigree
+
+    def parents_of(self, tick: int, now: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Flags of the individuals at ``tick - 1`` that have a child among the flagged of ``tick``.
+
+        Flags are bool arrays by deme; one may be shorter than its deme, whose other individuals are not
+        flagged then.
+        """
+        before: dict[int, np.ndarray] = {}
+        for i, birth in self.births[tick].items():
+            if i not in now:
+                continue
+            alive = _as_long(now[i], len(birth.parents) // 2)
+            for source, _, gametes, parents in birth.by_source():
+                wanted = parents[alive[gametes >> 1]]
+                size = max(int(wanted.max()) + 1 if len(wanted) else 0, len(before.get(source, ())))
+                flags = np.zeros(size, bool)
+                flags[wanted] = True
+                if source in before:
+                    flags[: len(before[source])] |= before[source]
+                before[source] = flags
+        return before
+
+    def back_to(self, tick: int, start: int, now: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Flags at ``tick`` of everybody with a descendant among the flagged of ``start``."""
+        flags = dict(now)
+        for t in range(start, tick, -1):
+            flags = self.parents_of(t, flags)
+        return flags
+
+    def founders(self, first: int, last: int, living: Mapping[int, np.ndarray], plane: int) -> tuple[int, int]:
+        """(archaic, all) founders with a descendant among the flagged of tick ``last``.
+
+        Founders are the individuals of cohort ``first`` outside the source demes and those that later pulses
+        bring in; the archaic ones came by a pulse of ``plane`` with both gametes. Where a pulse comes as F1 or
+        as gametes, the founders are the parents in the tick before instead.
+        """
+        archaic = 0
+        flags = dict(living)
+        for tick in range(last, first - 1, -1):
+            for i, birth in self.births[tick].items():
+                for _, pulse, gametes, parents in birth.by_source():
+                    if pulse != plane or i not in flags:
+                        continue
+                    pure = len(gametes) % 2 == 0 and bool((gametes[0::2] + 1 == gametes[1::2]).all())
+                    alive = _as_long(flags[i], len(birth.parents) // 2)[gametes >> 1]
+                    archaic += int(alive[0::2].sum()) if pure else len(np.unique(parents[alive]))
+            if tick > first:
+                flags = self.parents_of(tick, flags)
+        return archaic, self._natives(first, flags) + archaic
+
+    def _natives(self, first: int, flags: Mapping[int, np.ndarray]) -> int:
+        mixed = any(
+            pulse >= 0 and not (len(g) % 2 == 0 and bool((g[0::2] + 1 == g[1::2]).all()))
+            for birth in self.births[first].values()
+            for _, pulse, g, _ in birth.by_source()
+        )
+        total = 0
+        for i, birth in self.births[first].items():
+            if i not in flags:
+                continue
+            alive = _as_long(flags[i], len(birth.parents) // 2)
+            pulsed = np.zeros(len(alive), bool)
+            for _, pulse, gametes, parents in birth.by_source():
+                if pulse >= 0:
+                    pulsed[gametes >> 1] = True
+                elif mixed:
+                    total += len(np.unique(parents[alive[gametes >> 1]]))
+            if not mixed:
+                total += int((alive & ~pulsed).sum())
+        return total
+
+
+def _as_long(flags: np.ndarray, n: int) -> np.ndarray:
+    """The flags of all ``n`` individuals, from those of the first few."""
+    return flags if len(flags) == n else np.pad(flags, (0, n - len(flags)))
+
+
+def pass_down(values: Mapping[int, np.ndarray], births: Mapping[int, Birth], plane: int) -> dict[int, np.ndarray]:
+    """Each child's mean of its two gametes' values; a gamete has its parent's value, or 1 if it is part of a
+    pulse of ``plane`` (0 if of another one)."""
+    out = {}
+    for i, birth in births.items():
+        gametes = np.zeros(len(birth.parents))
+        for source, pulse, rows, parents in birth.by_source():
+            if pulse >= 0:
+                gametes[rows] = 1.0 if pulse == plane else 0.0
+            elif source in values:
+                gametes[rows] = values[source][parents]
+        out[i] = 0.5 * (gametes[0::2] + gametes[1::2])
+    return out

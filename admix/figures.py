@@ -1,0 +1,620 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures: functions of data and Axes that return the Axes; they read nothing and save nothing.
+
+Shares come in as fractions and are drawn in per cent. Generation 1 is the cohort in which unmixed archaic
+people are the pulse share of the population; generation 2 is the first cohort born after one round of
+selection. Draw inside `matplotlib.rc_context(STYLE)`, so that all figures share fonts and sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import demes
+import demesdraw
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+# Okabe & Ito's colour-blind safe palette (https://jfly.uni-koeln.de/color/) without its yellow, too pale for
+# a line, and without its green, kept for what was measured in living people.
+COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LIVING_COLOUR = "#009E73"
+GREY = "#4D4D4D"
+WIDTH = 1.5
+
+STYLE: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.5,
+    "ytick.minor.width": 0.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": WIDTH,
+    "savefig.dpi": 200.0,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "admix",
+    "svg.fonttype": "path",
+}
+"""One style for every figure, for `matplotlib.rc_context`."""
+
+LIVING = (0.018, 0.024)
+"""Neanderthal share of living non-Africans as measured: Petr et al. 2019 (doi:10.1073/pnas.1814338116) have
+1.83 % for West Eurasia and 2.24 % for East Asia at array sites, and about 2.3 % by direct f4-ratio."""
+LIVING_LABEL = "living non-Africans, 1.8–2.4 %"
+ANCIENT_LABEL = "ancient genomes, ± 1 SE"
+
+FIRST_GENERATIONS = 20
+SPREAD_GENERATIONS = (2, 5, 10, 50)
+# Fewer replicates than this have no 5 and 95 % points worth the name; their whole range is shown instead.
+QUANTILE_REPLICATES = 20
+# Height of a strip with the gap above it; the strip itself is 1 high.
+_STRIP = 1.42
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """One line of a trajectory: arrays by generation, shares as per cent."""
+
+    branch: str
+    twin: str
+    deme: str
+    label: str
+    colour: str
+    dashes: str
+    generation: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    band: str
+
+
+def _lines(frame: pd.DataFrame, labels: Mapping[str, str] | None) -> list[_Line]:
+    branches = list(dict.fromkeys(frame["branch"]))
+    demes_ = list(dict.fromkeys(frame["deme"]))
+    replicates = frame["replicate"].nunique()
+    lines = []
+    for (branch, twin, deme), rows in frame.groupby(["branch", "twin", "deme"], sort=False):
+        by_generation = rows.groupby("generation")["ancestry_mean"]
+        # As in the summary: the mean of burn-in means, where the burn-ins are known.
+        inner = ["generation", "burnin"] if "burnin" in rows else ["generation", "replicate"]
+        mean = rows.groupby(inner)["ancestry_mean"].mean().groupby(level=0).mean()
+        low = high = None
+        if replicates > 1:
+            tail = 0.05 if replicates >= QUANTILE_REPLICATES else 0.0
+            low, high = (100 * by_generation.quantile(q).to_numpy() for q in (tail, 1 - tail))
+        words = [labels.get(str(branch), str(branch)) if labels else str(branch)]
+        words += [str(deme)] if len(demes_) > 1 else []
+        words += ["no selection"] if twin == "neutral" else []
+        lines.append(
+            _Line(
+                branch=str(branch),
+                twin=str(twin),
+                deme=str(deme),
+                label=", ".join(words),
+                colour=COLOURS[branches.index(branch) % len(COLOURS)],
+                dashes=(":" if twin == "neutral" else "-" if deme == demes_[0] else "--"),
+                generation=mean.index.to_numpy(),
+                mean=100 * mean.to_numpy(),
+                low=low,
+                high=high,
+                band=_band_label(replicates),
+            )
+        )
+    return lines
+
+
+def _band_label(replicates: int) -> str:
+    if replicates == 1:
+        return ""
+    if replicates >= QUANTILE_REPLICATES:
+        return f"5–95 % of {replicates} replicates"
+    return f"range of {replicates} replicates"
+
+
+def _draw(lines: Sequence[_Line], ax: Axes, **style: Any) -> None:
+    for line in lines:
+        if line.low is not None and line.high is not None:
+            ax.fill_between(
+                line.generation, line.low, line.high, color=line.colour, alpha=0.22, lw=0, zorder=2
+            )
+        ax.plot(
+            line.generation,
+            line.mean,
+            ls=line.dashes,
+            color=line.colour,
+            label=f"_{line.label}",
+            zorder=4,
+            **style,
+        )
+
+
+def trajectory(
+    data: pd.DataFrame,
+    ax: Axes,
+    *,
+    ancient: pd.DataFrame | None = None,
+    living: tuple[float, float] | None = LIVING,
+    labels: Mapping[str, str] | None = None,
+    ylabel: str = "Neanderthal ancestry (% of DNA)",
+) -> Axes:
+    """Draw mean ancestry from the first generation to the last on a log time axis.
+
+    Parameters
+    ----------
+    data
+        Rows of trajectory.tsv for one source; with a `burnin` column, means are those of burn-in means.
+    ax
+        Where to draw.
+    ancient
+        Measured genomes: `age_bp` (years), `estimate` and `se` (fractions). Dates become generations by the
+        run's own `generation` and `years_bp`; genomes older than generation 1 are left out.
+    living
+        Lowest and highest share of living people to shade, or None.
+    labels
+        Text for each branch in place of its name.
+    ylabel
+        Text of the vertical axis.
+
+    Returns
+    -------
+    Axes
+        `ax`; ancestry in per cent on a log scale (linear if a mean is 0), generations below, thousand years
+        above.
+    """
+    lines = _lines(data, labels)
+    first, last = float(data["generation"].min()), float(data["generation"].max())
+    _draw(lines, ax)
+    if living is not None:
+        low, high = (100 * share for share in living)
+        ax.axhspan(low, high, color=LIVING_COLOUR, alpha=0.18, lw=0, zorder=1)
+    if ancient is not None:
+        seen = _dated(ancient, data)
+        if len(seen):
+            ax.errorbar(
+                seen["generation"],
+                100 * seen["estimate"],
+                yerr=100 * seen["se"],
+                fmt="o",
+                ms=3.0,
+                mec="white",
+                mew=0.3,
+                lw=0.7,
+                color=GREY,
+                zorder=3,
+                label=ANCIENT_LABEL,
+            )
+    ax.set_xscale("log")
+    ax.set_xlim(first * 0.93, last * 1.03)
+    shown = [line.mean for line in lines]
+    _share_axis(ax, shown, living, room=1.25 if ancient is None else 1.9)
+    ax.set_ylabel(ylabel)
+    ax.set_xlabel("generation (1 = the mixed founding cohort; log scale)")
+    ax.xaxis.set_major_locator(FixedLocator(_generation_ticks(first, last)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    _years_axis(data, ax)
+    if living is not None:
+        # At the left end, where the lines are still high above.
+        ax.annotate(
+            LIVING_LABEL if living == LIVING else f"living people, {100 * living[0]:g}–{100 * living[1]:g} %",
+            (0.012, 100 * float(np.sqrt(living[0] * living[1]))),
+            xycoords=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=7.5,
+            color="#00563F",
+            zorder=5,
+        )
+    _end_labels(lines, ax, today=bool((data["years_bp"] == 0).any()))
+    entries = [container for container in ax.containers if container.get_label() == ANCIENT_LABEL]
+    handles: list[Any] = [Patch(color=GREY, alpha=0.25, lw=0, label=lines[0].band)] if lines[0].band else []
+    handles += entries
+    if handles:
+        # Below the axes, since lines may run anywhere inside them.
+        ax.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(-0.01, -0.17),
+            ncols=2,
+            borderaxespad=0,
+            handlelength=1.6,
+        )
+    return ax
+
+
+def _share_axis(
+    ax: Axes, shown: Sequence[np.ndarray], living: tuple[float, float] | None, room: float
+) -> None:
+    """Scale the vertical axis, with a factor of `room` below the lowest line for what lies there."""
+    top = max(float(np.nanmax(y)) for y in shown)
+    bottom = min(float(np.nanmin(y)) for y in shown)
+    if living is not None:
+        top, bottom = max(top, 100 * living[1]), min(bottom, 100 * living[0])
+    if bottom <= 0:
+        ax.set_ylim(0, 1.08 * top)
+        return
+    ax.set_yscale("log")
+    ax.set_ylim(bottom / room, top * 1.15)
+    steps = [m * 10.0**e for e in range(-4, 3) for m in (1, 2, 3, 5)]
+    ax.yaxis.set_major_locator(FixedLocator([s for s in steps if bottom / room <= s <= top * 1.15]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _generation_ticks(first: float, last: float) -> list[int]:
+    """Return 1, 2, 5, 10, ... without those whose labels would touch the one before."""
+    ticks: list[int] = []
+    for tick in (m * 10**e for e in range(6) for m in (1, 2, 5)):
+        if not first <= tick <= last:
+            continue
+        # About 1.1 % of the axis a character, from either label's middle.
+        letters = len(f"{tick:,}") + len(f"{ticks[-1]:,}") if ticks else 0
+        if not ticks or np.log(tick / ticks[-1]) > 0.011 * letters * np.log(last / first):
+            ticks.append(tick)
+    return ticks
+
+
+def _clock(data: pd.DataFrame) -> pd.DataFrame:
+    return data[["generation", "years_bp"]].drop_duplicates("generation").sort_values("generation")
+
+
+def _dated(ancient: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Add `generation` to measured genomes; drop those outside the run's time."""
+    clock = _clock(data)
+    # np.interp wants rising abscissae; years fall as generations rise.
+    years, generations = clock["years_bp"].to_numpy()[::-1], clock["generation"].to_numpy()[::-1]
+    inside = (ancient["age_bp"] <= years[-1]) & (ancient["age_bp"] >= years[0])
+    seen = ancient[inside].copy()
+    seen["generation"] = np.interp(seen["age_bp"], years, generations)
+    return seen
+
+
+def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
+    """Add the upper axis; its ticks sit at round dates that lie far enough apart on the log axis."""
+    clock = _clock(data)
+    years, generations = clock["years_bp"].to_numpy()[::-1], clock["generation"].to_numpy()[::-1]
+    oldest, youngest = years[-1] / 1000, years[0] / 1000
+    span = oldest - youngest
+    coarse = next((s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if span / s <= 6), 100.0)
+    dates = [
+        youngest,
+        oldest,
+        *(n * coarse for n in range(int(oldest / coarse) + 1) if n * coarse > youngest),
+    ]
+    # The first generations take up most of a log axis but little time: ever finer dates there.
+    fine = (coarse / f for f in (2, 10, 20, 100, 200, 1000))
+    dates += [s * np.floor(oldest / s) for s in fine if s >= 0.1]
+    chosen: dict[float, str] = {}
+    left, right = (np.log(x) for x in ax.get_xlim())
+    for date in dates:
+        at = float(np.interp(1000 * date, years, generations))
+        if all(abs(np.log(at / other)) > 0.06 * (right - left) for other in chosen):
+            whole = (date == oldest and oldest >= 20) or abs(date - round(date)) < 1e-6
+            chosen[at] = f"{date:.0f}" if whole else f"{date:.1f}"
+    upper = ax.secondary_xaxis("top")
+    upper.set_xticks(list(chosen), list(chosen.values()))
+    upper.xaxis.set_minor_locator(NullLocator())
+    upper.set_xlabel("thousand years ago")
+    upper.spines["top"].set_visible(True)
+
+
+def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
+    """Name each line and its last value to the right of the axes, moved apart where they would touch."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    height = ax.get_window_extent().height / figure.dpi * 72
+    gap = 20.0 / height
+    spots = []
+    for line in lines:
+        y = ax.transAxes.inverted().transform(ax.transData.transform((line.generation[-1], line.mean[-1])))[1]
+        spots.append((float(y), line))
+    spots.sort(key=lambda spot: spot[0])
+    placed = _apart([y for y, _ in spots], gap)
+    for (y, line), at in zip(spots, placed, strict=True):
+        ax.annotate(
+            f"{line.label}\n{_percent(line.mean[-1])}{' today' if today else ''}",
+            xy=(1.0, y),
+            xytext=(1.025, at),
+            xycoords=ax.transAxes,
+            textcoords=ax.transAxes,
+            va="center",
+            fontsize=7.5,
+            linespacing=1.05,
+            color=line.colour,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": line.colour, "shrinkA": 1, "shrinkB": 0},
+        )
+
+
+def _apart(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return positions at least `gap` apart, in the order given (rising) and near to `wanted`."""
+    spots = list(wanted)
+    for _ in range(200):
+        moved = False
+        for i in range(len(spots) - 1):
+            lack = gap - (spots[i + 1] - spots[i])
+            if lack > 1e-9:
+                spots[i] -= lack / 2
+                spots[i + 1] += lack / 2
+                moved = True
+        if not moved:
+            break
+    return spots
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2g} %" if value < 0.995 else f"{value:.1f} %"
+
+
+def first_generations(
+    data: pd.DataFrame,
+    ax: Axes,
+    *,
+    generations: int = FIRST_GENERATIONS,
+    labels: Mapping[str, str] | None = None,
+    ylabel: str = "Neanderthal ancestry (% of DNA)",
+) -> Axes:
+    """Draw mean ancestry over the first generations on linear axes, one point a generation.
+
+    Parameters are those of `trajectory`; `generations` is the last one shown.
+    """
+    lines = _lines(data[data["generation"] <= generations], labels)
+    _draw(lines, ax, marker="o", ms=2.6)
+    ax.set_xlim(0.4, generations + 0.6)
+    top = max(float(line.mean.max()) for line in lines)
+    # A line that ends at the top needs room for its name.
+    ax.set_ylim(0, top * (1.2 if max(float(line.mean[-1]) for line in lines) > 0.8 * top else 1.06))
+    ax.set_xlabel("generation")
+    ax.set_ylabel(ylabel)
+    ax.xaxis.set_major_locator(FixedLocator([1, *range(5, generations + 1, 5)]))
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    for line in lines:
+        ax.annotate(
+            line.label.replace(", ", ",\n"),
+            (line.generation[-1], line.mean[-1]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=7.5,
+            color=line.colour,
+        )
+    return ax
+
+
+def spread(
+    data: pd.DataFrame,
+    ax: Axes,
+    *,
+    generations: Sequence[int] = SPREAD_GENERATIONS,
+    means: Mapping[int, float] | None = None,
+    colour: str = COLOURS[0],
+    xlabel: str = "Neanderthal ancestry of one person (% of DNA)",
+) -> Axes:
+    """Draw how individual ancestry is spread over people in a few generations, one strip a generation.
+
+    Parameters
+    ----------
+    data
+        Rows of spread.tsv for one branch, twin, source and deme; replicates are added up.
+    ax
+        Where to draw.
+    generations
+        Those to show, from the top; the ones without rows are left out.
+    means
+        Mean ancestry by generation (fractions), to mark by a triangle; bins are too wide to compute it from.
+    colour
+        Of the strips.
+    xlabel
+        Text of the horizontal axis.
+
+    Returns
+    -------
+    Axes
+        `ax`: in each strip the per cent of people in each bin of ancestry, on a log scale of its own;
+        ancestry on a square-root scale, so that the crowded low end can be read.
+    """
+    shown = [g for g in generations if (data["generation"] == g).any()]
+    tables = [_histogram(data[data["generation"] == g]) for g in shown]
+    # Half of the smallest share, so that a single person still shows above the base line.
+    floor = np.floor(np.log10(min(float(share[share > 0].min()) for share, _ in tables) / 2))
+    decades = 2.0 - floor
+    ticks, names = [], []
+    for index, (generation, (share, edges)) in enumerate(zip(shown, tables, strict=True)):
+        base = (len(shown) - 1 - index) * _STRIP
+        with np.errstate(divide="ignore"):
+            height = np.clip((np.log10(share) - floor) / decades, 0, None)
+        ax.stairs(base + height, edges, baseline=base, fill=True, color=colour, alpha=0.3, lw=0)
+        ax.stairs(base + height, edges, baseline=base, color=colour, lw=0.9, label=f"generation {generation}")
+        ax.axhline(base, color="black", lw=0.5)
+        title = f"generation {generation:,}"
+        if means is not None and generation in means:
+            mean = 100 * means[generation]
+            title += f", mean {_percent(mean)}"
+            ax.plot(
+                [mean], [base], marker="^", ms=5, color=colour, mec="white", mew=0.5, clip_on=False, zorder=5
+            )
+        ax.text(
+            0.985,
+            base + 1.06,
+            title,
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="bottom",
+        )
+        exponents = [e for e in (2, 0, -2, -4, -6) if e >= floor]
+        ticks += [base + (e - floor) / decades for e in exponents]
+        names += [f"{10.0**e:g}" for e in exponents]
+    ax.set_xscale("function", functions=(_root, np.square))
+    ax.set_xlim(0, 100)
+    ax.xaxis.set_major_locator(FixedLocator([0, 1, 5, 10, 20, 30, 50, 75, 100]))
+    ax.set_ylim(0, len(shown) * _STRIP)
+    ax.set_yticks(ticks, names)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel("people in each 0.5 % bin (%, log scale)")
+    return ax
+
+
+def _histogram(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Per cent of people in each bin, and the edges of the bins in per cent of ancestry."""
+    bins = rows.groupby(["bin_start", "bin_end"], as_index=False)["count"].sum()
+    edges = np.append(bins["bin_start"].to_numpy(), bins["bin_end"].to_numpy()[-1])
+    return 100 * bins["count"].to_numpy() / bins["count"].sum(), 100 * edges
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(x, 0))
+
+
+def model(
+    graph: demes.Graph,
+    ax: Axes,
+    *,
+    pulse_label: str | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Axes:
+    """Draw the demographic model by demesdraw on a log time axis, with sizes and pulses written beside.
+
+    Parameters
+    ----------
+    graph
+        The model with its pulses in it, in years.
+    ax
+        Where to draw.
+    pulse_label
+        Share to write at the pulse when there is just one; by default the graph's own.
+    names
+        Text for each deme in place of its name.
+
+    Returns
+    -------
+    Axes
+        `ax`; thousand years ago from below the youngest event to beyond the oldest; tube width is size.
+    """
+    times = [t for deme in graph.demes for e in deme.epochs for t in (e.start_time, e.end_time)]
+    times += [pulse.time for pulse in graph.pulses]
+    events = sorted({t for t in times if 0 < t < np.inf}) or [100.0]
+    youngest, oldest = events[0] / 6, events[-1] * 2.5
+    widest = max(max(e.start_size, e.end_size) for d in graph.demes for e in d.epochs)
+    positions = demesdraw.utils.minimal_crossing_positions(graph, sep=2.0 * widest, unique_interactions=False)
+    if len(graph.demes) > 1:
+        positions = demesdraw.utils.optimise_positions(
+            graph, positions=positions, sep=2.0 * widest, unique_interactions=False
+        )
+    colours = {d.name: COLOURS[i % len(COLOURS)] for i, d in enumerate(graph.demes)}
+    demesdraw.tubes(
+        graph,
+        ax=ax,
+        colours=colours,
+        log_time=True,
+        labels=None,  # type: ignore[arg-type]  # documented, but annotated as str only
+        positions=positions,
+        max_time=oldest,
+        seed=1,
+    )
+    # With more than this the words would cover the model; then only names are written, below the axes.
+    few = len(graph.demes) <= 4 and sum(len(d.epochs) for d in graph.demes) <= 6 and len(graph.pulses) <= 2
+    margin = (1.0 if few else 0.3) * widest
+    left = min(positions[d.name] - d.epochs[0].start_size / 2 for d in graph.demes) - margin
+    right = max(positions[d.name] + d.epochs[0].start_size / 2 for d in graph.demes) + margin
+    ax.set_xlim(left, right)
+    ax.set_ylim(youngest, oldest)
+    title = {d.name: (names or {}).get(d.name, d.name).replace("_", " ") for d in graph.demes}
+    for deme in graph.demes if few else ():
+        _name_deme(deme, title[deme.name], ax, positions[deme.name])
+    for pulse in graph.pulses:
+        label = pulse_label if len(graph.pulses) == 1 else None
+        _pulse_arrow(graph, pulse, ax, positions, colours, label, written=few)
+    in_years = graph.time_units == "years"
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t / 1000 if in_years else t:,g}"))
+    steps = [m * 10.0**e for e in range(8) for m in (1, 2, 5)]
+    ax.yaxis.set_major_locator(FixedLocator([t for t in steps if youngest <= t <= oldest]))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylabel(f"{'thousand years' if in_years else graph.time_units} ago (log scale)")
+    if few:
+        living = [d.name for d in graph.demes if d.end_time == 0]
+        ax.set_xticks([positions[name] for name in living], ["to the present"] * len(living))
+    else:
+        ax.set_xticks(list(positions.values()), [title[n] for n in positions], rotation=90)
+    return ax
+
+
+def _name_deme(deme: demes.Deme, title: str, ax: Axes, x: float) -> None:
+    """Write a deme's name and sizes on its tube, or beside it where the tube is narrower than the words."""
+    left, right = ax.get_xlim()
+    youngest, oldest = ax.get_ylim()
+    for index, epoch in enumerate(deme.epochs):
+        start, end = min(epoch.start_time, oldest), max(epoch.end_time, youngest)
+        size = f"N = {epoch.start_size:,.0f}"
+        if epoch.end_size != epoch.start_size:
+            size += f" → {epoch.end_size:,.0f}"
+        width = max(epoch.start_size, epoch.end_size)
+        inside = width > 0.2 * (right - left)
+        outward = -1 if x < (left + right) / 2 else 1
+        ax.text(
+            x if inside else x + outward * (width / 2 + 0.015 * (right - left)),
+            float(np.sqrt(start * end)),
+            f"{title}\n{size}" if index == 0 else size,
+            ha="center" if inside else "right" if outward < 0 else "left",
+            va="center",
+            zorder=6,
+            bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75},
+        )
+
+
+def _pulse_arrow(
+    graph: demes.Graph,
+    pulse: demes.Pulse,
+    ax: Axes,
+    positions: Mapping[str, float],
+    colours: Mapping[str, str],
+    label: str | None,
+    written: bool,
+) -> None:
+    """Draw a bold arrow over demesdraw's thin dashed one, from tube to tube, with share and date above."""
+    into = graph[pulse.dest]
+    for source, share in zip(pulse.sources, pulse.proportions, strict=True):
+        sign = 1 if positions[source] < positions[pulse.dest] else -1
+        start = positions[source] + sign * graph[source].size_at(pulse.time) / 2
+        end = positions[pulse.dest] - sign * into.size_at(pulse.time) / 2
+        ax.annotate(
+            "",
+            xy=(end, pulse.time),
+            xytext=(start, pulse.time),
+            zorder=5,
+            arrowprops={
+                "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
+                "lw": 2.0,
+                "color": colours[source],
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
+        if not written:
+            continue
+        when = f"{pulse.time:,.0f} {graph.time_units} ago"
+        ax.annotate(
+            f"pulse of {label or f'{100 * share:g} %'}\n{when}",
+            ((start + end) / 2, pulse.time),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            zorder=6,
+        )

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pictures of a run: reads a run directory, lays the figures out and saves them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from admix import figures
+from admix.datafiles import data_path
+from admix.errors import InputError, RunError, nearest
+from admix.results import Run
+from admix.summary import centre, people, percent
+
+ANCIENT = "ancient_neanderthal_ancestry.tsv"
+# Measured people are only shown beside a run whose pulse is as old as the real one.
+_REAL_PULSE_YEARS = 40_000
+_WIDE = 7.2
+_PANEL_NAME = {"fontweight": "bold", "fontsize": 10.0}
+
+# Without these, each file would carry the date or the version and differ from the last.
+_METADATA: Mapping[str, Mapping[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def ancient_genomes() -> pd.DataFrame:
+    """Return the shipped table of measured ancient genomes: `sample, age_bp, estimate, se, source`."""
+    return pd.read_csv(data_path(ANCIENT), sep="\t", comment="#")
+
+
+def trajectory(run: Run) -> dict[str, Figure]:
+    """Draw ancestry from the first generation to today and, beside it, the first 20 generations."""
+    data = _with_burnins(run)
+    return _by_source(data, partial(_trajectory, labels=branch_labels(run.table("pulse"))))
+
+
+def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str]) -> Figure:
+    figure = Figure(figsize=(_WIDE, 3.4), layout="constrained")
+    main, first = figure.subplots(1, 2, width_ratios=(2.1, 1))
+    real = people(source) == "Neanderthal" and data["years_bp"].max() >= _REAL_PULSE_YEARS
+    ylabel = f"{people(source)} ancestry (% of DNA)"
+    figures.trajectory(
+        data,
+        main,
+        ancient=ancient_genomes() if real else None,
+        living=figures.LIVING if real else None,
+        labels=labels,
+        ylabel=ylabel,
+    )
+    figures.first_generations(data, first, labels=labels, ylabel=ylabel)
+    main.annotate("a", (-0.1, 1.12), xycoords="axes fraction", **_PANEL_NAME)
+    first.annotate("b", (-0.22, 1.12), xycoords="axes fraction", **_PANEL_NAME)
+    return figure
+
+
+def spread(run: Run) -> dict[str, Figure]:
+    """Draw the distribution of individual ancestry in generations 2, 5, 10 and 50, one panel a branch."""
+    trajectories = _with_burnins(run)
+    labels = branch_labels(run.table("pulse"))
+    return _by_source(run.table("spread"), partial(_spread, trajectories=trajectories, labels=labels))
+
+
+def _spread(data: pd.DataFrame, source: str, trajectories: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    branches = list(dict.fromkeys(data["branch"]))
+    columns = min(3, len(branches))
+    rows = -(-len(branches) // columns)
+    figure = Figure(
+        figsize=(max(4.0, _WIDE * columns / 2 if columns < 3 else _WIDE), 3.8 * rows), layout="constrained"
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for index, (branch, ax) in enumerate(zip(branches, panels, strict=False)):
+        shown = data[data["branch"] == branch]
+        # The run itself where there is one, else its neutral twin; the first deme that received ancestry.
+        twin = "none" if (shown["twin"] == "none").any() else "neutral"
+        shown = shown[(shown["twin"] == twin) & (shown["deme"] == shown["deme"].iloc[0])]
+        same = trajectories["source"] == source
+        for column in ("branch", "twin", "deme"):
+            same &= trajectories[column] == shown[column].iloc[0]
+        rows_ = trajectories[same]
+        means = centre(rows_, dict(zip(rows_["replicate"], rows_["burnin"], strict=True)))
+        figures.spread(
+            shown,
+            ax,
+            means={int(g): float(means.loc[g]) for g in shown["generation"].unique() if g in means.index},
+            colour=figures.COLOURS[index % len(figures.COLOURS)],
+            xlabel=f"{people(source)} ancestry of one person (% of DNA)",
+        )
+        ax.set_title(labels.get(branch, branch) + ("" if twin == "none" else ", no selection"))
+        if index % columns:
+            ax.set_ylabel("")
+    for ax in panels[len(branches) :]:
+        ax.remove()
+    return figure
+
+
+def model(run: Run) -> dict[str, Figure]:
+    """Draw the demographic model with its pulses."""
+    graph = run.scenario.graph_with_pulses()
+    pulse = run.table("pulse")
+    shares = [percent(s) for s in dict.fromkeys(pulse["requested"])]
+    figure = Figure(figsize=(4.6 if len(graph.demes) <= 4 else _WIDE, 4.0), layout="constrained")
+    figures.model(
+        graph,
+        figure.subplots(),
+        pulse_label=" or ".join(shares) if 0 < len(shares) <= 3 else None,
+        names={source: people(source) for source in pulse["source"].unique()},
+    )
+    return {"": figure}
+
+
+FIGURES: Mapping[str, Callable[[Run], dict[str, Figure]]] = {
+    "trajectory": trajectory,
+    "spread": spread,
+    "model": model,
+}
+"""Every figure by name; each returns its pictures by the suffix of the file name (one picture a source)."""
+
+
+def draw_all(
+    run: Run,
+    out_dir: str | Path,
+    *,
+    figures: Sequence[str] | None = None,
+    formats: Sequence[str] = ("png", "svg"),
+) -> list[Path]:
+    """Draw the figures of a run and save them; the same run gives the same bytes.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    out_dir
+        Where to save; made if need be.
+    figures
+        Names in `FIGURES`; all by default.
+    formats
+        Any of png (200 dpi), svg and pdf.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of `FIGURES`.
+
+    Raises
+    ------
+    InputError
+        If a figure or a format is unknown.
+    RunError
+        If a file cannot be written.
+    """
+    names = list(FIGURES) if figures is None else list(figures)
+    for name in names:
+        if name not in FIGURES:
+            raise InputError("figure", name, ", ".join(FIGURES), nearest(name, FIGURES))
+    for form in formats:
+        if form not in _METADATA:
+            raise InputError("format", form, ", ".join(_METADATA), nearest(form, _METADATA))
+    saved = []
+    with mpl.rc_context(cast(Any, _style())):
+        for name in names:
+            for suffix, figure in FIGURES[name](run).items():
+                stem = Path(out_dir) / f"{name}{suffix}"
+                saved += [_save(figure, stem.with_name(f"{stem.name}.{form}"), form) for form in formats]
+    return saved
+
+
+def _style() -> dict[str, Any]:
+    # Here, because `figures` is the name of an argument of draw_all.
+    return dict(figures.STYLE)
+
+
+def _save(figure: Figure, path: Path, form: str) -> Path:
+    half = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(half, format=form, metadata=_METADATA[form])
+        os.replace(half, path)
+    except OSError as error:
+        with suppress(OSError):
+            half.unlink()
+        raise RunError(str(path), f"cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def branch_labels(pulse: pd.DataFrame) -> dict[str, str]:
+    """Return the name of each branch in pictures: its pulse where that tells the branches apart."""
+    shares: dict[str, str] = {}
+    for branch, rows in pulse.groupby("branch", sort=False):
+        if rows[["source", "pulse"]].drop_duplicates().shape[0] != 1:
+            return {}
+        shares[str(branch)] = f"{percent(float(rows['requested'].iloc[0]))} pulse"
+    return shares if len(set(shares.values())) == len(shares) else {}
+
+
+def _with_burnins(run: Run) -> pd.DataFrame:
+    pulse = run.table("pulse")
+    burnin_of = dict(zip(pulse["replicate"], pulse["burnin"], strict=True))
+    data = run.table("trajectory")
+    data["burnin"] = [burnin_of.get(r, 0) for r in data["replicate"]]
+    return data
+
+
+def _by_source(data: pd.DataFrame, draw: Callable[[pd.DataFrame, str], Figure]) -> dict[str, Figure]:
+    sources = list(dict.fromkeys(data["source"]))
+    return {
+        f"_{source}" if len(sources) > 1 else "": draw(data[data["source"] == source], source)
+        for source in sources
+    }
