@@ -212,7 +212,7 @@ def run(
             "--verbose",
             count=True,
             show_default=False,
-            help="Say more about what is done; -vv also for faults.",
+            help="Say more about what is done; -vv also shows where a fault comes from.",
         ),
     ] = 0,
     quiet: Annotated[
@@ -221,8 +221,8 @@ def run(
 ) -> None:
     """Simulate a scenario and write its run directory: tables, figures, and a record of how they were made.
 
-    What happens before the pulse is kept in a cache, so a second run with other seeds or pulses starts
-    there. A run that was interrupted starts there too when the same command is given again.
+    What happens before the pulse is kept in a cache, so a second run with another seed or pulse share
+    starts there. A run that was interrupted starts there too when the same command is given again.
 
     \b
     Examples:
@@ -298,7 +298,10 @@ def _show(
 ) -> None:
     """Print a scenario as YAML text that can be edited and run.
 
-    Example: admix scenarios show reich > mine.yaml; then edit mine.yaml and: admix run --scenario mine.yaml
+    \b
+    Example, with an editor in between:
+      admix scenarios show reich > mine.yaml
+      admix run --scenario mine.yaml
     """
     from admix import scenario as scenarios
 
@@ -312,7 +315,8 @@ def _show(
 def plot(
     path: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
     figure: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Draw only this one.  [default: all of them]")
+        str | None,
+        typer.Option(metavar="NAME", help="Draw only this one: trajectory, spread or model.  [default: all]"),
     ] = None,
     form: Annotated[
         str | None,
@@ -329,7 +333,9 @@ def plot(
 ) -> None:
     """Draw the figures of a finished run again, for example in another format.
 
-    Example: admix plot runs/reich-s1 --figure trajectory --format pdf -o pictures
+    \b
+    Example:
+      admix plot runs/reich-s1 --figure trajectory --format pdf -o pictures
     """
     chosen = _choice("--format", form, FORMATS)
     formats = [chosen] if chosen else ["png", "svg"]

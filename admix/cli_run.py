@@ -21,8 +21,6 @@ def put_together(
     scenario: Scenario, given: dict[str, Any], *, out: str | None, force: bool, cache_dir: str | None
 ) -> RunOptions:
     """Return the options of a run: what was typed, else the scenario's ``run:`` block, else the defaults."""
-    from admix.simulate import RunOptions
-
     if given["burnin"] is not None and given["burnins"] is not None:
         raise InputError("--burnin", given["burnin"], "one of --burnin and --burnins, not both")
     if given["burnin"] is not None:
@@ -40,6 +38,9 @@ def put_together(
     if shared > count:
         raise InputError("--burnins", shared, f"at most the number of replicates, which is {count}")
     where = Path(out) if out is not None else Path("runs") / f"{scenario.name}-s{values.get('seed', 1)}"
+
+    from admix.simulate import RunOptions
+
     return RunOptions(out=where, force=force, cache_dir=Path(cache_dir) if cache_dir else None, **values)
 
 

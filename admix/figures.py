@@ -46,6 +46,8 @@ STYLE: Mapping[str, Any] = {
     "legend.fontsize": 7.5,
     "legend.frameon": False,
     "lines.linewidth": WIDTH,
+    # The layout is settled at the resolution that is saved.
+    "figure.dpi": 200.0,
     "savefig.dpi": 200.0,
     "savefig.facecolor": "white",
     "svg.hashsalt": "admix",
@@ -187,9 +189,9 @@ def trajectory(
         seen = _dated(ancient, data)
         if len(seen):
             ax.errorbar(
-                seen["generation"],
-                100 * seen["estimate"],
-                yerr=100 * seen["se"],
+                seen["generation"].to_numpy(),
+                100 * seen["estimate"].to_numpy(),
+                yerr=100 * seen["se"].to_numpy(),
                 fmt="o",
                 ms=3.0,
                 mec="white",
@@ -299,7 +301,7 @@ def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
     ]
     # The first generations take up most of a log axis but little time: ever finer dates there.
     fine = (coarse / f for f in (2, 10, 20, 100, 200, 1000))
-    dates += [s * np.floor(oldest / s) for s in fine if s >= 0.1]
+    dates += [s * np.floor(oldest / s - 0.3) for s in fine if s >= 0.1]
     chosen: dict[float, str] = {}
     left, right = (np.log(x) for x in ax.get_xlim())
     for date in dates:
@@ -316,17 +318,9 @@ def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
 
 def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
     """Name each line and its last value to the right of the axes, moved apart where they would touch."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    height = ax.get_window_extent().height / figure.dpi * 72
-    gap = 20.0 / height
-    spots = []
-    for line in lines:
-        y = ax.transAxes.inverted().transform(ax.transData.transform((line.generation[-1], line.mean[-1])))[1]
-        spots.append((float(y), line))
-    spots.sort(key=lambda spot: spot[0])
-    placed = _apart([y for y, _ in spots], gap)
-    for (y, line), at in zip(spots, placed, strict=True):
+    ends, height = _ends(lines, ax)
+    placed = _apart([y for y, _ in ends], 22.0 / height)
+    for (y, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             f"{line.label}\n{_percent(line.mean[-1])}{' today' if today else ''}",
             xy=(1.0, y),
@@ -338,8 +332,24 @@ def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
             linespacing=1.05,
             color=line.colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": line.colour, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "lw": 0.6,
+                "color": line.colour,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
+
+
+def _ends(lines: Sequence[_Line], ax: Axes) -> tuple[list[tuple[float, _Line]], float]:
+    """Return where lines end, rising, as shares of the axes' height, and that height in points."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    to_axes = ax.transData + ax.transAxes.inverted()
+    ends = [(float(to_axes.transform((line.generation[-1], line.mean[-1]))[1]), line) for line in lines]
+    return sorted(ends, key=lambda end: end[0]), ax.get_window_extent().height / figure.dpi * 72
 
 
 def _apart(wanted: Sequence[float], gap: float) -> list[float]:
@@ -356,6 +366,17 @@ def _apart(wanted: Sequence[float], gap: float) -> list[float]:
         if not moved:
             break
     return spots
+
+
+def _stacked(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return positions for labels above lines: those of lines too close together stand above the highest."""
+    groups: list[list[float]] = []
+    for y in wanted:
+        if groups and y < groups[-1][-1] + gap * len(groups[-1]):
+            groups[-1].append(y)
+        else:
+            groups.append([y])
+    return [group[-1] + gap * i for group in groups for i in range(len(group))]
 
 
 def _percent(value: float) -> str:
@@ -384,10 +405,15 @@ def first_generations(
     ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(FixedLocator([1, *range(5, generations + 1, 5)]))
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    for line in lines:
+    names = [line.label.replace(", ", ",\n") for line in lines]
+    rows = max(name.count("\n") + 1 for name in names)
+    ends, height = _ends(lines, ax)
+    placed = _stacked([y for y, _ in ends], 10.5 * rows / height)
+    for (_, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             line.label.replace(", ", ",\n"),
-            (line.generation[-1], line.mean[-1]),
+            (0.98, at),
+            xycoords="axes fraction",
             xytext=(0, 4),
             textcoords="offset points",
             ha="right",
@@ -512,10 +538,10 @@ def model(
     events = sorted({t for t in times if 0 < t < np.inf}) or [100.0]
     youngest, oldest = events[0] / 6, events[-1] * 2.5
     widest = max(max(e.start_size, e.end_size) for d in graph.demes for e in d.epochs)
-    positions = demesdraw.utils.minimal_crossing_positions(graph, sep=2.0 * widest, unique_interactions=False)
+    positions = demesdraw.utils.minimal_crossing_positions(graph, sep=2.2 * widest, unique_interactions=False)
     if len(graph.demes) > 1:
         positions = demesdraw.utils.optimise_positions(
-            graph, positions=positions, sep=2.0 * widest, unique_interactions=False
+            graph, positions=positions, sep=2.2 * widest, unique_interactions=False
         )
     colours = {d.name: COLOURS[i % len(COLOURS)] for i, d in enumerate(graph.demes)}
     demesdraw.tubes(

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from admix import figures
@@ -47,7 +48,7 @@ def trajectory(run: Run) -> dict[str, Figure]:
 
 def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str]) -> Figure:
     figure = Figure(figsize=(_WIDE, 3.4), layout="constrained")
-    main, first = figure.subplots(1, 2, width_ratios=(2.1, 1))
+    main, first = figure.subplots(1, 2, width_ratios=(2.1, 1), gridspec_kw={"wspace": 0.06})
     real = people(source) == "Neanderthal" and data["years_bp"].max() >= _REAL_PULSE_YEARS
     ylabel = f"{people(source)} ancestry (% of DNA)"
     figures.trajectory(
@@ -73,11 +74,10 @@ def spread(run: Run) -> dict[str, Figure]:
 
 def _spread(data: pd.DataFrame, source: str, trajectories: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     branches = list(dict.fromkeys(data["branch"]))
-    columns = min(3, len(branches))
+    columns = min(2, len(branches))
     rows = -(-len(branches) // columns)
-    figure = Figure(
-        figsize=(max(4.0, _WIDE * columns / 2 if columns < 3 else _WIDE), 3.8 * rows), layout="constrained"
-    )
+    width = _WIDE if columns > 1 else 4.0
+    figure = Figure(figsize=(width, 3.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for index, (branch, ax) in enumerate(zip(branches, panels, strict=False)):
         shown = data[data["branch"] == branch]
@@ -170,6 +170,10 @@ def draw_all(
     with mpl.rc_context(cast(Any, _style())):
         for name in names:
             for suffix, figure in FIGURES[name](run).items():
+                # Laid out once, or the second format would differ with whether there was a first.
+                FigureCanvasAgg(figure)
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
                 stem = Path(out_dir) / f"{name}{suffix}"
                 saved += [_save(figure, stem.with_name(f"{stem.name}.{form}"), form) for form in formats]
     return saved

@@ -36,10 +36,10 @@ from scipy.special import gammaln
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# OpenBLAS solves systems this small on one thread; two threads on busy cores take ten times as long.
 EXACT_COUNTS = 192
 _NODE_STEP = 0.05  # spacing of the solved nodes in ln|s|; linear interpolation errs by its square over 8
 _NEUTRAL = 0.01  # below Ne|s| of this, the spectrum is linear in s to one part in ten thousand
+_ONE_THREAD = 96  # OpenBLAS solves systems below 100 on one thread
 _CLASS_STEP = 0.005  # relative width of a class of counts once classes hold more than one
 
 
@@ -211,6 +211,19 @@ def _transition(n: int, ne: float, start: Ints, stop: int, s: float, h: float) -
     return np.exp(first + np.cumsum(steps, axis=1))
 
 
+def _solve(a: Floats, b: Floats) -> Floats:
+    """Return the solution of ``a x = b`` by halves; diagonally dominant columns need no pivoting."""
+    # whole, BLAS would start threads, which on busy cores cost ten times the work
+    n = len(a)
+    if n <= _ONE_THREAD:
+        return np.asarray(np.linalg.solve(a, b), dtype=np.float64)
+    m = n // 2
+    x = _solve(a[:m, :m], np.concatenate([a[:m, m:], b[:m]], axis=1))
+    low = np.einsum("ij,jk->ik", a[m:, :m], x)
+    y = _solve(a[m:, m:] - low[:, : n - m], b[m:] - low[:, n - m :])
+    return np.concatenate([x[:, n - m :] - np.einsum("ij,jk->ik", x[:, : n - m], y), y])
+
+
 def sojourn(classes: CountClasses, ne: float, s: float, h: float) -> Sojourn:
     """Return the mean sojourn times of a mutation that starts as one copy.
 
@@ -233,13 +246,13 @@ def sojourn(classes: CountClasses, ne: float, s: float, h: float) -> Sojourn:
     start[0] = 1.0
     if block == n - 1:
         move = _transition(n, ne, np.arange(1, n), n, s, h)
-        visits: Floats = np.asarray(np.linalg.solve(np.eye(block) - move[:, :-1].T, start), np.float64)
+        visits = _solve(np.eye(block) - move[:, :-1].T, start[:, None])[:, 0]
         return Sojourn(visits, float(visits @ move[:, -1]))
     move = _transition(n, ne, np.arange(1, classes.reach + 1), block, s, h)
     shape = _diffusion(classes, ne, s, h)
     entering = np.einsum("i,ij->j", shape.visits[block : classes.reach], move[block:])
     matrix = np.eye(block) - move[:block].T
-    inner, outer = np.linalg.solve(matrix, np.stack([start, entering], axis=1)).T
+    inner, outer = _solve(matrix, np.stack([start, entering], axis=1)).T
     match = slice(block // 4, block // 2)
     gap = float((shape.visits[:block] - outer)[match].sum())
     # far below the smallest double nothing reaches the second quarter, and the factor multiplies nothing
@@ -444,10 +457,6 @@ class StationarySpectrum:
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats, Floats]:
         """Return one population's segregating sites.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
 
         Returns
         -------

@@ -59,7 +59,7 @@ class Rule:
 
 def is_number(value: object) -> bool:
     """Return whether `value` is a finite number; booleans and text are not numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def number(
@@ -149,7 +149,7 @@ Name = Annotated[
     str,
     text(
         "a name of letters, digits, _ . and -, starting with a letter or a digit",
-        pattern=r"[A-Za-z0-9][\w.-]*",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     ),
 ]
 Text = Annotated[str, text()]

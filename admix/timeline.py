@@ -167,25 +167,26 @@ class Schedule:
         return tuple(dict.fromkeys(pulse.source for pulse in self.pulses))
 
     def recipients(self, source: int) -> dict[int, int]:
-        """Return the demes that ancestry of `source` reaches by pulses, and by splits and migration after
-        them.
+        """Return the demes that ancestry of `source` reaches, each with the first tick that has some.
 
-        Keys are demes other than the source, in order; the value is the first tick with such ancestry.
+        Ways are pulses, and from the first pulse of the source on also migration and splits.  The source
+        itself is left out.
         """
-        reached: dict[int, int] = {}
+        # Ancestry is counted from the first pulse on, when all of the source itself has it.
+        never = self.today + 1
+        reached = {source: self.first_pulse_tick(source) - 1}
 
         def reach(deme: int, tick: int) -> bool:
-            if deme == source or reached.get(deme, self.today + 1) <= tick:
+            if reached.get(deme, never) <= tick:
                 return False
             reached[deme] = tick
             return True
 
-        never = self.today + 1
         changed = True
         while changed:
             changed = False
             for pulse in self.pulses:
-                if pulse.source == source or reached.get(pulse.source, never) < pulse.tick:
+                if reached.get(pulse.source, never) < pulse.tick:
                     changed |= reach(pulse.target, pulse.tick)
             for migration in self.migrations:
                 earliest = reached.get(migration.source, never) + 1
@@ -194,7 +195,7 @@ class Schedule:
             for deme, ancestors in enumerate(self.ancestors):
                 if any(reached.get(ancestor, never) < self.first_tick[deme] for ancestor, _ in ancestors):
                     changed |= reach(deme, int(self.first_tick[deme]))
-        return dict(sorted(reached.items()))
+        return {deme: tick for deme, tick in sorted(reached.items()) if deme != source}
 
     def generation(self, tick: int, source: int | None = None) -> int:
         """Return the generation number of `tick`, counted from the first pulse of `source`."""

@@ -96,7 +96,7 @@ def one_line(text: str) -> str:
 def test_every_command_has_a_help_text_with_an_example(admix: Screen, command: str) -> None:
     assert admix(*command.split(), "--help") == 0
     assert admix.err == ""
-    assert re.search(r"Examples?:\s+admix ", admix.out)
+    assert re.search(r"Example[^:]*:\s+admix ", admix.out)
     long = admix.out
     assert admix(*command.split(), "-h") == 0
     assert admix.out == long
@@ -114,6 +114,13 @@ def test_the_help_of_run_states_the_defaults(admix: Screen) -> None:
     text = " ".join(admix.out.split())
     assert "[default: runs/NAME-sSEED in the current directory]" in text
     assert "[env var: ADMIX_CACHE]" in text
+
+
+def test_the_help_of_plot_names_every_figure(admix: Screen) -> None:
+    admix("plot", "--help")
+    found = re.search(r"Draw only this one: ([^.]*)\.\s+\[default", " ".join(admix.out.split()))
+    assert found is not None
+    assert re.split(", | or ", found[1]) == list(plots.FIGURES)
 
 
 def test_no_arguments_print_the_help(admix: Screen) -> None:
@@ -347,14 +354,22 @@ def tree(path: Path) -> list[tuple[str, int, int]]:
     return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in path.rglob("*"))
 
 
-@pytest.mark.parametrize("flag", ["-n", "--dry-run"])
+@pytest.fixture
+def estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate that takes no time."""
+    known = simulate.Estimate(
+        seconds_first=754.0, seconds_cached=61.0, memory_bytes=2.1e9, disk_bytes=3.5e7, stages=[]
+    )
+    monkeypatch.setattr(simulate, "estimate", lambda scenario, options: known)
+
+
 def test_a_dry_run_says_all_and_writes_nothing(
-    admix: Screen, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+    admix: Screen, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADMIX_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     before = tree(tmp_path)
-    assert admix("run", "--scenario", "tiny", flag, "--set", "selection.mutation_rate=3e-9") == 0, admix.err
+    assert admix("run", "--scenario", "tiny", "-n", "--set", "selection.mutation_rate=3e-9") == 0, admix.err
     assert tree(tmp_path) == before
     assert calls.options is None
     assert admix.err == ""
@@ -370,6 +385,19 @@ def test_a_dry_run_says_all_and_writes_nothing(
     assert printed == plain.with_run(seed=1, replicates=1, burnins=1, start=plain.start.mode, twin="none")
 
 
+@pytest.mark.usefixtures("estimate")
+def test_a_dry_run_shows_the_estimate_in_words(admix: Screen, calls: Calls) -> None:
+    assert admix("run", "--scenario", "tiny", "--dry-run") == 0
+    assert calls.options is None
+    assert admix.out.split("# Estimate\n")[1].splitlines()[:4] == [
+        "#   first run               13 min",
+        "#   with history cached     1 min 01 s",
+        "#   memory                  2.1 GB",
+        "#   disk                    35 MB",
+    ]
+
+
+@pytest.mark.usefixtures("estimate")
 def test_a_dry_run_shows_each_branch_where_it_differs(admix: Screen) -> None:
     assert admix("run", "--scenario", "reich", "--dry-run") == 0, admix.err
     schedule = admix.out.split("# Schedule\n")[1]
@@ -379,12 +407,35 @@ def test_a_dry_run_shows_each_branch_where_it_differs(admix: Screen) -> None:
     assert schedule.count("for the last time alone") == 1
 
 
+@pytest.mark.usefixtures("estimate")
 def test_a_dry_run_mentions_an_output_that_exists(admix: Screen) -> None:
     Path("there").mkdir()
     assert admix("run", "--scenario", "tiny", "-n", "-o", "there") == 0
     assert "# Output: there (exists: --force would be needed)\n" in admix.out
     assert admix("run", "--scenario", "tiny", "-n", "-o", "there", "-f") == 0
     assert "# Output: there\n" in admix.out
+
+
+def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
+    words = ("run", "--scenario", "tiny", "--generations", "3", "--threads", "1")
+    assert admix(*words) == 0, admix.err
+    table = admix.out.split("\n\n")[0]
+    rows = [line.split() for line in table.splitlines() if re.match(r" +\d", line)]
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert rows[0][-2:] == ["10.00", "20.00"]
+    assert "[" not in admix.out  # one replicate gives no interval
+    assert re.fullmatch(r"[A-Z].*Neanderthal.*\.", admix.out.split("\n\n")[-2])
+    assert admix.out.endswith("Pictures: runs/tiny-s1/figures\nTables:   runs/tiny-s1\n")
+    assert list(Path("runs/tiny-s1/figures").glob("trajectory.png"))
+    assert all(re.match(r"[ \d]\d%  |100%  ", line) for line in admix.err.splitlines()), admix.err
+
+    assert admix(*words) == 2
+    assert one_line(admix.err).startswith("--out: got 'runs/tiny-s1'; ")
+
+    assert admix("plot", "runs/tiny-s1", "--figure", "model", "--format", "pdf") == 0, admix.err
+    assert admix.out == "runs/tiny-s1/derived/figures/model.pdf\n"
+    assert Path("runs/tiny-s1/derived/figures/model.pdf").read_bytes().startswith(b"%PDF")
+    assert results.validate_run("runs/tiny-s1") == []
 
 
 # ---- what is wrong is one line -------------------------------------------------------------------------

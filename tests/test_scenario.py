@@ -230,7 +230,7 @@ FAULTS = [
     ("pulse[0].time", -47000, "pulse[0].time", "-47000", "years ago, above 0", None),
     (f"{EPOCH}.start_size", 0, f"{EPOCH}.start_size", "0", "a number of individuals from 2", None),
     (f"{EPOCH}.start_size", -5, f"{EPOCH}.start_size", "-5", "a number of individuals from 2", None),
-    (f"{EPOCH}.start_size", 1e12, f"{EPOCH}.start_size", "1000000000000", "from 2 to 10,000,000", None),
+    (f"{EPOCH}.start_size", 10**12, f"{EPOCH}.start_size", "1000000000000", "from 2 to 10,000,000", None),
     ("demography.generation_time", 0, "demography.generation_time", "0", "years per generation", None),
     ("selection.dominance", 1.1, "selection.dominance", "1.1", "a number from 0 (recessive) to 1", None),
     ("selection.dominance", -0.1, "selection.dominance", "-0.1", "a number from 0 (recessive) to 1", None),
@@ -301,7 +301,8 @@ FAULTS = [
     ("pulse", [], "pulse", "[]", "a pulse, or a list of at least one", None),
     # branches
     ("branches", [{"name": "a"}, {"name": "a"}], "branches[1].name", "'a'", "a name of its own", None),
-    ("branches", [{"name": "a", "set": {"selection.dominance": 0}}], "branches[0].set.selection.dominance", "0",
+    ("branches", [{"name": "a", "set": {"selection.dominance": 0}}],
+     "branches[0].set.selection.dominance", "0",
      "branches share one history", None),
     ("branches", [{"name": "a", "set": {"pulse[0].share": 2}}], "branches[0].set.pulse[0].share", "2",
      "a share from 0 to 1", None),
@@ -309,7 +310,8 @@ FAULTS = [
      "only the keys", "share"),
     ("branches", [{"name": "a", "set": {"pulse[1].share": 0}}], "branches[0].set.pulse[1].share", "1",
      "a part of pulse", None),
-    ("branches", [{"name": "a", "set": {"pulse.share": 0, "pulse[0].share": 0}}], "branches[0].set.pulse[0].share", "0",
+    ("branches", [{"name": "a", "set": {"pulse.share": 0, "pulse[0].share": 0}}],
+     "branches[0].set.pulse[0].share", "0",
      "each field once", None),
     ("branches", [{"name": "a", "set": [1]}], "branches[0].set", "[1]", "a block of fields", None),
     # scaling
@@ -345,6 +347,49 @@ def test_fault_is_refused_in_one_line_with_all_its_parts(
     assert message.endswith(f"; did you mean {near}?") if near else "did you mean" not in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
+
+
+def leaves(tree, path=""):
+    if isinstance(tree, dict | list):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        for key, value in items:
+            part = f"[{key}]" if isinstance(key, int) else f".{key}"
+            if "[" not in str(key):  # keys of branches are paths themselves
+                yield f"{path}{part}".removeprefix(".")
+                yield from leaves(value, f"{path}{part}")
+
+
+RUBBISH = [
+    None,
+    True,
+    "",
+    "x",
+    "0.1",
+    [],
+    [[]],
+    {},
+    {"a": 1},
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1,
+    0,
+    10**400,
+    1e300,
+]
+
+
+@pytest.mark.parametrize("path", list(leaves(parsed("reich"))))
+def test_rubbish_anywhere_is_accepted_or_refused_in_one_line(path):
+    refused = 0
+    for value in RUBBISH:
+        try:
+            Scenario.from_tree(changed(raw(), path, value))
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+            assert "allowed: " in str(error)
+    assert refused >= 10
 
 
 @pytest.mark.parametrize(
@@ -512,17 +557,20 @@ def test_genome_and_selection_are_built_as_described():
     ("assignment", "look", "value"),
     [
         ("selection.dominance=0.1", lambda s: s.selection.dominance, 0.1),
-        ("selection.dominance={kind: hs, h0: 0.5, k: 7071.07}", lambda s: getattr(s.selection.dominance, "k", None), 7071.07),
+        ("selection.dominance={kind: hs, h0: 0.5, k: 7071.07}",
+         lambda s: getattr(s.selection.dominance, "k", None), 7071.07),
         ("selection.mutation_rate=7e-9", lambda s: s.selection.mutation_rate, 7e-9),
         ("pulse[0].share=0.2", lambda s: s.pulse[0].share, 0.2),
         ("pulse.share=0.2", lambda s: s.pulse[0].share, 0.2),
         ("pulse.pulse.share=0.2", lambda s: s.pulse[0].share, 0.2),
-        ("demography.demes[1].epochs[0].start_size=500", lambda s: s.graph["modern"].epochs[0].start_size, 500),
+        ("demography.demes[1].epochs[0].start_size=500",
+         lambda s: s.graph["modern"].epochs[0].start_size, 500),
         ("demography.demes.neanderthal.epochs[0].start_size=500",
          lambda s: s.graph["neanderthal"].epochs[0].start_size, 500),
         ("demography.demes.neanderthal.epochs.start_size=500",
          lambda s: s.graph["neanderthal"].epochs[0].start_size, 500),
-        ("demography.demes.modern.epochs[0].end_size=500", lambda s: s.graph["modern"].epochs[0].end_size, 500),
+        ("demography.demes.modern.epochs[0].end_size=500",
+         lambda s: s.graph["modern"].epochs[0].end_size, 500),
         ("genome.target=cds", lambda s: s.genome.target, "cds"),
         ("genome.chromosomes=[1, X]", lambda s: s.genome.chromosomes, ("1", "X")),
         ("sampling.ancestors_at=[60000, 70000]", lambda s: s.sampling.ancestors_at, (60_000, 70_000)),
@@ -552,8 +600,10 @@ def test_set_in_a_branch_replaces_what_is_there():
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("selction.dominance=0.1", "--set selction.dominance: got 'selction'; allowed: one of name, .*; did you mean selection?"),
-        ("selection.dominanc=0.1", "selection.dominanc: got 0.1; allowed: only the keys .*; did you mean dominance?"),
+        ("selction.dominance=0.1",
+         "--set selction.dominance: got 'selction'; allowed: one of name, .*; did you mean selection?"),
+        ("selection.dominanc=0.1",
+         "selection.dominanc: got 0.1; allowed: only the keys .*; did you mean dominance?"),
         ("selection.dominance=lots", "selection.dominance: got 'lots'; allowed: a number from 0"),
         ('selection.dominance="0.1"', "selection.dominance: got '0.1'; allowed: a number from 0"),
         ("selection.dominance", "--set: got 'selection.dominance'; allowed: PATH=VALUE"),
@@ -563,11 +613,13 @@ def test_set_in_a_branch_replaces_what_is_there():
         ("selection[0]=0.1", "--set selection[0]: got '[0]'; allowed: a key of selection: dfe, dominance"),
         ("pulse.share.x=0.1", "--set pulse.share.x: got 'x'; allowed: nothing further"),
         ("demography.demes.neandertal.name=x",
-         "got 'neandertal'; allowed: a part of demography.demes: ancestral, modern, neanderthal, [0] to [2]; did you mean neanderthal?"),
+         "got 'neandertal'; allowed: a part of demography.demes: .*, [0] to [2]; did you mean neanderthal?"),
         ("selection.dominance=[1", "--set selection.dominance:1: got '[1'; allowed: YAML"),
         ("scale=10", "scale: got 10; allowed: 1 only: rescaling"),
-        ("pulse.share=0.2", "--set pulse[0].share: got 0.2; allowed: a value for each branch, as p10 and p20 set their own"),
-        ("branches.p30.set.pulse.share=1", "got 'p30'; allowed: a part of branches: p10, p20, [0] to [1]; did you mean"),
+        ("pulse.share=0.2",
+         "--set pulse[0].share: got 0.2; allowed: a value for each branch, as p10 and p20 set their own"),
+        ("branches.p30.set.pulse.share=1",
+         "got 'p30'; allowed: a part of branches: p10, p20, [0] to [1]; did you mean"),
         ("branches.p10.set.selection.dominance=0", "branches share one history"),
     ],
 )  # fmt: skip

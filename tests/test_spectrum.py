@@ -336,7 +336,7 @@ def test_neutral_and_single_effects():
     assert neutral.expected_load() == 0
     assert neutral.fixation_rates().sum() == pytest.approx(0.1, rel=1e-6)
     assert len(neutral.draw(np.random.default_rng(1))[0]) > 0
-    single = StationarySpectrum(100, np.full(9, -0.1), np.full(8, 0.5), 0.1)
+    single = StationarySpectrum(100, np.full(9, -0.1), np.full(8, 0.5), 0.1, exact_counts=199)
     visits, _ = exact_chain(100, -0.1, 0.5)
     np.testing.assert_allclose(single.expected_counts(), 20 * visits, rtol=1e-9)
     none = StationarySpectrum(100, np.full(9, -0.1), np.full(8, 0.5), 0.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nested standard errors against known components, and what the table and the sentence say of made-up runs."""
+"""Nested standard errors against known components; the table and the sentence of made-up runs."""
 
 import math
 import re
@@ -175,7 +175,7 @@ def frames(
     ends=0.0,
     ancestors=True,
 ):
-    """A run in which each branch falls from its share to its end within ten generations; neutral twins rise by 1 %."""
+    """A run in which each branch falls from its share to its end; neutral twins rise by 1 %."""
     trajectory, pulse, counts = [], [], []
     g = np.arange(1, generations + 1)
     for branch, share, end in branches:
@@ -334,16 +334,17 @@ def sentence(*, tables=None, unit="individuals", pulses=1, **options):
 def test_sentence_of_the_main_job():
     text = sentence(branches=(("p10", 0.1, 0.022), ("p20", 0.2, 0.044)), twins=("none", "neutral"))
     assert text == (
-        "With 10 % of the founding generation Neanderthal, 2.2 % of today's DNA is Neanderthal (with 20 %: 4.4 %); "
-        "nine tenths of the loss had come by generation 5, because an unmixed Neanderthal had 0.47 times the fitness "
-        "of the others; without selection (neutral twin) it would be 10.1 %; by count of ancestors, 5.6 % of the "
-        "founders with living descendants and 2.3 % of the pedigree paths back to the founders are Neanderthal."
+        "With 10 % of the founding generation Neanderthal, 2.2 % of today's DNA is Neanderthal"
+        " (with 20 %: 4.4 %); nine tenths of the loss had come by generation 5, because an unmixed"
+        " Neanderthal had 0.47 times the fitness of the others; without selection (neutral twin) it would be"
+        " 10.1 %; by count of ancestors, 5.6 % of the founders with living descendants and 2.3 % of the"
+        " pedigree paths back to the founders are Neanderthal."
     )
 
 
 def test_sentence_with_an_interval():
     assert re.search(
-        r"2\.\d % \(95 % interval 2\.\d to 2\.\d\) of today's DNA", sentence(replicates=4, burnins=2)
+        r"2\.\d % \(95 % interval 1\.\d to 2\.\d\) of today's DNA", sentence(replicates=4, burnins=2)
     )
     assert "interval" not in sentence(replicates=4)
 
@@ -456,7 +457,8 @@ def test_sentence_of_two_demes_names_them_and_leaves_out_the_extinct():
 def test_sentence_of_a_neutral_run_alone():
     text = sentence(twins=("neutral",))
     assert text == (
-        "With 10 % of the founding generation Neanderthal and no selection, 10.1 % of today's DNA is Neanderthal."
+        "With 10 % of the founding generation Neanderthal and no selection, 10.1 % of today's DNA is"
+        " Neanderthal."
     )
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import LOW32, ONE, lowest
+from admix.engines.native.bits import LOW6, LOW32, ONE, SHIFT6, lowest
 from admix.engines.native.gametes import PAD, insert_key, pad, word_sum
 
 _ZERO = np.uint64(0)
+SEEN_WORDS = 512
+_SEEN_BITS = 64 * SEEN_WORDS
+SEEN_MASK = np.uint64(_SEEN_BITS - 1)
 RARE = -1
 """Recoding: the mutation goes to (or stays in) the list of rare ones."""
 DROP = -2
@@ -38,18 +41,32 @@ def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) ->
 
 
 @njit(nogil=True)
-def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any) -> int:
-    """The same for two sorted lists of rare keys."""
-    i = 0
-    k = 0
+def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: Any) -> int:
+    """The same for two lists of rare keys.
+
+    ``seen`` uint64[SEEN_WORDS] is scratch, all 0 before and after: a bit for each id of ``a`` modulo its size
+    tells at once of most ids of ``b`` that they are not in ``a``, where a merge would wait at every step.
+    """
+    for i in range(n_a):
+        m = a[i] & SEEN_MASK
+        seen[np.int64(m >> SHIFT6)] |= ONE << (m & LOW6)
     total = 0
-    while i < n_a and k < n_b:
-        x = a[i]
-        y = b[k]
-        if x == y:
-            total += correction[np.int64(x & LOW32)]
-        i += x <= y
-        k += y <= x
+    for k in range(n_b):
+        m = b[k] & SEEN_MASK
+        if seen[np.int64(m >> SHIFT6)] & (ONE << (m & LOW6)):
+            key = b[k]
+            lo = 0
+            hi = n_a
+            while lo < hi:
+                mid = (lo + hi) >> 1
+                if a[mid] < key:
+                    lo = mid + 1
+                else:
+                    hi = mid
+            if lo < n_a and a[lo] == key:
+                total += correction[np.int64(key & LOW32)]
+    for i in range(n_a):
+        seen[np.int64((a[i] & SEEN_MASK) >> SHIFT6)] = _ZERO
     return total
 
 
@@ -64,12 +81,13 @@ def log_fitness(
     log(1 + hs) and over homozygous ones of log(1 + s), written as both haplotypes' sums of log(1 + hs)
     (``load`` int64[2N]) and a correction where both carry the mutation.
     """
+    seen = np.zeros(SEEN_WORDS, np.uint64)
     for i in range(span[0], span[1]):
         a = 2 * i
         b = a + 1
         total = load[a] + load[b]
         total += common_correction(bits[a], bits[b], words, mask, site_correction)
-        total += rare_correction(rare[a], n_rare[a], rare[b], n_rare[b], correction)
+        total += rare_correction(rare[a], n_rare[a], rare[b], n_rare[b], correction, seen)
         out[i] = total
 
 

@@ -69,6 +69,31 @@ def choose_parent(z: Any, cumulative: Any, guide: Any) -> int:
     return i
 
 
+@njit(nogil=True, cache=True)
+def choose_parents(key: Any, tick: Any, rows: Any, span: Any, cumulative: Any, guide: Any, parents: Any) -> None:
+    """Fill ``parents[g]`` (int32) for the gametes g in ``rows[span[0]:span[1]]``."""
+    for r in range(span[0], span[1]):
+        g = rows[r]
+        parents[g] = choose_parent(mix(stream(key, tick, g) + GOLDEN), cumulative, guide)
+
+
+@njit(nogil=True, cache=True)
+def order_by_parent(rows: Any, parents: Any, starts: Any, order: Any) -> None:
+    """Fill ``order`` int64[n] with the indices of ``rows`` in order of parent (a stable counting sort).
+
+    ``starts`` int64[individuals + 1] is scratch, filled with 0. Gametes of one parent are then made one after
+    another, while its haplotypes are in the processor's cache.
+    """
+    for r in range(rows.shape[0]):
+        starts[parents[rows[r]] + 1] += 1
+    for p in range(1, starts.shape[0]):
+        starts[p] += starts[p - 1]
+    for r in range(rows.shape[0]):
+        p = parents[rows[r]]
+        order[starts[p]] = r
+        starts[p] += 1
+
+
 @njit(nogil=True)
 def crossovers(state: Any, chrom_axis: Any, crossover_cdf: Any, cuts: Any) -> Any:
     """Draw where a gamete changes strand.
@@ -381,10 +406,11 @@ def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def make_gametes(
-    # which: stream key, tick, gamete numbers, the rows they fill, and the part [span[0], span[1]) of them
-    key: Any, tick: Any, rows: Any, places: Any, span: Any,
+    # which: stream key, tick, gamete numbers, the rows they fill, in what order, and the part [span[0], span[1])
+    # of that order
+    key: Any, tick: Any, rows: Any, places: Any, order: Any, span: Any,
     # parents and the map
-    cumulative: Any, guide: Any, chrom_axis: Any, crossover_cdf: Any,
+    parents: Any, chrom_axis: Any, crossover_cdf: Any,
     # the parents' deme: common sites, rare sites
     axis: Any, grid: Any, shift: Any, site_effect: Any, bits: Any, sums: Any, rare: Any, n_rare: Any, effect: Any,
     # markers
@@ -392,7 +418,7 @@ def make_gametes(
     # new mutations
     mut_offset: Any, mut_ids: Any, mut_axis: Any,
     # out
-    parents: Any, out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any, out_load: Any, out_marks: Any,
+    out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any, out_load: Any, out_marks: Any,
     out_ancestry: Any,
 ) -> int:  # fmt: skip
     """Make gametes from the individuals of one deme.
@@ -426,12 +452,11 @@ def make_gametes(
     n_planes = marks.shape[0]
     room = out_rare.shape[1]
     short = 0
-    for r in range(span[0], span[1]):
-        g = rows[r]
-        o = places[r]
+    for k in range(span[0], span[1]):
+        g = rows[order[k]]
+        o = places[order[k]]
         state = stream(key, tick, g) + GOLDEN
-        p = choose_parent(mix(state), cumulative, guide)
-        parents[g] = p
+        p = np.int64(parents[g])
         n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
         a = 2 * p + first
         b = 2 * p + 1 - first
@@ -449,8 +474,8 @@ def make_gametes(
             short = max(short, need)
             continue
         n = splice_rare(out_rare[o], rare[a], rare[b], cuts, n_cuts)
-        for k in range(mut_offset[g], mut_offset[g + 1]):
-            insert_key(out_rare[o], n, (np.uint64(mut_axis[mut_ids[k]]) << _S32) | np.uint64(mut_ids[k]))
+        for j in range(mut_offset[g], mut_offset[g + 1]):
+            insert_key(out_rare[o], n, (np.uint64(mut_axis[mut_ids[j]]) << _S32) | np.uint64(mut_ids[j]))
             n += 1
         if mut_offset[g + 1] > mut_offset[g]:
             pad(out_rare[o], n)

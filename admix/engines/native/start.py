@@ -8,26 +8,28 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import GOLDEN, below, mix, stream
+from admix.engines.native.bits import GOLDEN, ONE, below, mix, stream
 from admix.engines.native.gametes import PAD, set_effects
-from admix.engines.native.state import Deme, Rows, layout_of
-from admix.engines.native.world import World
+from admix.engines.native.state import MAX_COMMON_EFFECT, Deme, Rows, layout_of
+from admix.engines.native.world import COMMON, World, room_for
 
 Draw = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Copies (int64), s and h (float64) of each segregating mutation."""
 
 
 @njit(nogil=True, cache=True)
-def scatter(key: Any, keys: Any, counts: Any, rare: Any, n_rare: Any, holders: Any) -> int:
+def scatter(key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, n_rare: Any, holders: Any) -> int:
     """Give each mutation, in order, to ``counts[k]`` haplotypes drawn without replacement.
 
-    ``keys`` uint64[k] ascending; rows of ``rare`` are filled in that order, so they end up sorted;
-    ``holders`` int64[2N] is scratch, filled with -1. Returns 0, or how wide ``rare`` has to be.
+    ``keys`` uint64[k] ascending; ``sites`` int32[k] is a mutation's bit in ``bits``, or -1: it goes to the rows
+    of ``rare``, which are filled in that order, so they end up sorted. ``holders`` int64[2N] is scratch, filled
+    with -1. Returns 0, or how wide ``rare`` has to be.
     """
     n = n_rare.shape[0]
     widest = 0
     for k in range(keys.shape[0]):
         state = stream(key, 0, k)
+        # whichever is fewer is drawn: those who carry it or those who don't
         invert = 2 * counts[k] > n
         wanted = n - counts[k] if invert else counts[k]
         got = 0
@@ -38,18 +40,25 @@ def scatter(key: Any, keys: Any, counts: Any, rare: Any, n_rare: Any, holders: A
                 holders[g] = k
                 got += 1
                 if not invert:
-                    if n_rare[g] < rare.shape[1]:
-                        rare[g, n_rare[g]] = keys[k]
-                    n_rare[g] += 1
+                    give(g, keys[k], sites[k], bits, rare, n_rare)
         if invert:
             for g in range(n):
                 if holders[g] != k:
-                    if n_rare[g] < rare.shape[1]:
-                        rare[g, n_rare[g]] = keys[k]
-                    n_rare[g] += 1
+                    give(g, keys[k], sites[k], bits, rare, n_rare)
     for g in range(n):
         widest = max(widest, n_rare[g])
     return widest + PAD if widest + PAD > rare.shape[1] else 0
+
+
+@njit(nogil=True)
+def give(g: Any, key: Any, site: Any, bits: Any, rare: Any, n_rare: Any) -> None:
+    """Put one mutation on haplotype ``g``: its bit, or its key where there is room."""
+    if site >= 0:
+        bits[g, site >> 6] |= ONE << np.uint64(site & 63)
+    else:
+        if n_rare[g] < rare.shape[1]:
+            rare[g, n_rare[g]] = key
+        n_rare[g] += 1
 
 
 @njit(nogil=True, cache=True)
@@ -85,16 +94,19 @@ def found(world: World, deme: int, n: int, draw: Draw, rng: np.random.Generator,
     m = world.mutations
     keys = m.key(ids)
     order = np.argsort(keys)
-    room = max(64, int(2 * counts.sum() / (2 * n)) + 64)
+    ids, keys, counts = ids[order], keys[order], counts[order]
+    common = (counts > COMMON * 2 * n) & (np.abs(m["effect"][ids]) <= MAX_COMMON_EFFECT)
+    layout = layout_of(ids[common], m)
+    sites = np.full(len(ids), -1, np.int32)
+    sites[common] = np.arange(common.sum())
+    room = room_for(counts[~common].sum() / (2 * n))
     while True:
-        rows = Rows.empty(2 * n, 1, room, world.n_planes, world.tables.mark_words)
+        rows = Rows.empty(2 * n, layout.n_words, room, world.n_planes, world.tables.mark_words)
         holders = np.full(2 * n, -1, np.int64)
-        wider = scatter(
-            world.stream_key("founders", deme), keys[order], counts[order], rows.rare, rows.n_rare, holders
-        )
+        key = world.stream_key("founders", deme)
+        wider = scatter(key, keys, counts, sites, rows.bits, rows.rare, rows.n_rare, holders)
         if not wider:
             break
         room = wider
-    nothing = np.zeros(0, np.int32)
-    world.demes[deme] = Deme(deme, rows, layout_of(nothing, m), nothing)
-    world.rebalance()
+    world.demes[deme] = Deme(deme, rows, layout, np.zeros(0, np.int32))
+    world.refresh(world.demes[deme])

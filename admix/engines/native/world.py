@@ -56,7 +56,7 @@ class _Part:
     plane: int
 
 
-def _room(mean: float) -> int:
+def room_for(mean: float) -> int:
     """Width of a row of rare keys: room for two parents' lists, most of the time (a tick that finds it too
     narrow is made again with wider rows)."""
     return int(2 * mean + 12 * mean**0.5) + 64
@@ -213,14 +213,21 @@ class World:
             spare = Rows.empty(n_rows, layout.n_words, room, self.n_planes, t.mark_words)
         out = spare
         key = self.stream_key("gametes", index)
-        marks = rows.marks if rows.marks.shape[0] == self.n_planes else out.marks[:, :0]
+        marks = rows.marks
+
+        self.workers.run(
+            len(numbers),
+            lambda span: gk.choose_parents(key, tick, numbers, span, source.cumulative, source.guide, parents),
+        )
+        order = np.empty(len(numbers), np.int64)
+        gk.order_by_parent(numbers, parents, np.zeros(source.n + 1, np.int64), order)
 
         def kernel(span: np.ndarray) -> int:
             return gk.make_gametes(
-                key, tick, numbers, places, span, source.cumulative, source.guide, t.chrom_axis, t.crossover_cdf,
+                key, tick, numbers, places, order, span, parents, t.chrom_axis, t.crossover_cdf,
                 layout.axis, layout.grid, GRID_SHIFT, layout.effect, rows.bits, rows.sums, rows.rare, rows.n_rare,
                 m["effect"], t.mark_axis, t.mark_grid, marks, t.masks, t.mark_weight, t.plain_weight, offset, ids,
-                m["axis"], parents, out.bits, out.sums, out.rare, out.n_rare, out.load, out.marks, out.ancestry,
+                m["axis"], out.bits, out.sums, out.rare, out.n_rare, out.load, out.marks, out.ancestry,
             )  # fmt: skip
 
         while short := max(self.workers.run(len(numbers), kernel), default=0):
@@ -335,7 +342,7 @@ class World:
         target[fixed] = ck.DROP
         rare = counts.copy()
         rare[layout.ids] = rare[fixed] = 0
-        room = _room(rare.sum() / n2)
+        room = room_for(rare.sum() / n2)
         if spare is None or not spare.fits(n2, layout.n_words, room, self.n_planes) or spare.rare.shape[1] > 2 * room:
             spare = Rows.empty(n2, layout.n_words, room, self.n_planes, self.tables.mark_words)
         for part in parts:
