@@ -2,7 +2,7 @@
 """Content-addressed store of what is simulated before the pulse.
 
 An entry is a directory named by the SHA-256 of its content key: ``arrays.npz`` and ``meta.json`` with the
-checksum. It is written beside its place and renamed, so an entry is whole or absent, and two processes that
+checksums. It is written beside its place and renamed, so an entry is whole or absent, and two processes that
 make the same one at once end with one of two equal copies. An unfinished stage leaves a checkpoint under the
 same name with ``.checkpoint`` added.
 """
@@ -16,6 +16,7 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,28 @@ def content_key(content: Any) -> str:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _inode(place: Path) -> int | None:
+    """What tells a directory from another one of the same name; None where there is none."""
+    try:
+        return place.stat().st_ino if place.is_dir() else None
+    except OSError:
+        return None
+
+
+def _read(place: Path, key: str) -> tuple[Arrays, dict[str, Any]]:
+    meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
+    if meta["key"] != key:
+        raise ValueError(f"it is the entry {str(meta['key'])[:12]}")
+    for name, found in (
+        ("sha256", _checksum(place / "arrays.npz")),
+        ("content_sha256", content_key(meta["content"])),
+    ):
+        if meta[name] != found:
+            raise ValueError(f"checksum {found[:12]} is not {str(meta[name])[:12]}")
+    with np.load(place / "arrays.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}, meta["content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +105,20 @@ class Cache:
         A damaged entry is reported, removed and counted as absent.
         """
         place = self._place(key, checkpoint)
-        if not place.is_dir():
-            return None
-        try:
-            meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
-            found = _checksum(place / "arrays.npz")
-            if meta["sha256"] != found or meta["key"] != key:
-                raise ValueError(f"checksum {found[:12]} is not {str(meta['sha256'])[:12]}")
-            with np.load(place / "arrays.npz", allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}, meta["content"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            self._say(f"cache: {place} is damaged ({error}); it is thrown away and made again")
-            shutil.rmtree(place, ignore_errors=True)
-            return None
+        for last in (False, False, True):
+            before = _inode(place)
+            if before is None:
+                return None
+            try:
+                return _read(place, key)
+            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                # another process may have put its own copy here, or taken it away, while this one read
+                if _inode(place) != before and not last:
+                    continue
+                self._say(f"cache: {place} is damaged ({error}); it is thrown away and made again")
+                shutil.rmtree(place, ignore_errors=True)
+                return None
+        return None
 
     def save(self, key: str, arrays: Arrays, content: dict[str, Any], *, checkpoint: bool = False) -> None:
         """Write an entry (or replace the checkpoint) whole.
@@ -112,19 +136,27 @@ class Cache:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
                 file.flush()
                 os.fsync(file.fileno())
-            meta = {"key": key, "sha256": _checksum(temporary / "arrays.npz"), "content": content}
-            (temporary / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-            old = None
-            if place.exists():
-                old = temporary.with_name(temporary.name + ".old")
+            meta = {
+                "key": key,
+                "sha256": _checksum(temporary / "arrays.npz"),
+                "content_sha256": content_key(content),
+                "content": content,
+            }
+            with (temporary / "meta.json").open("w", encoding="utf-8") as text:
+                json.dump(meta, text, indent=1)
+                text.flush()
+                os.fsync(text.fileno())
+            old = temporary.with_name(temporary.name + ".old")
+            with suppress(FileNotFoundError):
                 place.rename(old)
             try:
                 temporary.rename(place)
             except OSError:
                 if not place.is_dir():  # else: another process was quicker, with the same content
+                    with suppress(OSError):
+                        old.rename(place)
                     raise
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise RunError(
                 str(self.directory), f"the cache can't be written ({error.strerror})", "--cache-dir names another place"

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 import admix
-from admix import cost, plots, results, schedule
+from admix import cost, results, schedule
 from admix.cache import Cache, default_directory
 from admix.engines.native.branch import Branch, BranchPlan, Records
 from admix.engines.native.history import RESULTS_VERSION, History, Stage, load_slope, plan_stages
@@ -33,6 +33,7 @@ from admix.progress import Progress
 from admix.results import RunWriter
 from admix.scenario import Scenario
 from admix.spectrum import StationarySpectrum
+from admix.theory import linked_spectrum
 
 _PACKAGES = ("numpy", "numba", "scipy", "pandas", "matplotlib", "demes", "demesdraw", "msprime", "tskit", "pyslim")
 
@@ -101,9 +102,10 @@ class _Plan:
 
     @cached_property
     def spectrum(self) -> StationarySpectrum:
-        """Stationary spectrum of the ancestor."""
+        """Stationary spectrum of the ancestor where it starts, with the drift that linked selection leaves."""
         t, clock = self.tables, next(iter(self.schedules.values()))
-        return StationarySpectrum(clock.size(clock.root, 0), t.s_nodes, t.h_bins, t.mutation_mean)
+        n = clock.size(clock.root, next(iter(self.stages.values()))[0].first - 1)
+        return linked_spectrum(self.genome, n, t.s_nodes, t.h_bins, t.mutation_mean)
 
     def load(self, n: float) -> cost.Load:
         """Cost factors of a deme of ``n`` individuals, scaled from the ancestor's stationary spectrum."""
@@ -120,6 +122,14 @@ class _Plan:
         return cost.Load(morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers)
 
 
+def tables_key(genome: Genome, tables: Tables) -> str:
+    """SHA-256 (hex) of all that a history depends on besides demography: genome, effects, mutation rate."""
+    digest = hashlib.sha256(genome.checksum().encode())
+    for array in (tables.s_nodes, tables.h_bins, np.array([tables.mutation_mean])):
+        digest.update(array.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
 def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
     names = [branch.name for branch in scenario.branches]
     branches = {name: scenario.branch(name) for name in names}
@@ -131,9 +141,6 @@ def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
         longest = clock.today - clock.first_pulse_tick() + 1
         if options.generations is not None and not 1 <= options.generations <= longest:
             raise InputError("--generations", options.generations, f"1 to {longest} (today) in branch {name}")
-    digest = hashlib.sha256(genome.checksum().encode())
-    for array in (tables.s_nodes, tables.h_bins, np.array([tables.mutation_mean])):
-        digest.update(array.astype("<f8").tobytes())
     plan = _Plan(
         scenario=scenario, options=options, genome=genome, tables=tables, branches=branches, schedules=schedules,
         threads=options.threads or available_threads(),
@@ -144,7 +151,7 @@ def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
     for name, clock in schedules.items():
         for k in sorted({plan.burnin(r) for r in range(options.replicates)}):
             plan.stages[name, k] = plan_stages(
-                clock, digest.hexdigest(), mode, start.ancestral_burnin, start.relax, k
+                clock, tables_key(genome, tables), mode, start.ancestral_burnin, start.relax, k
             )
     return plan
 
@@ -276,7 +283,7 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     progress = progress or Progress(quiet=True)
     plan = _resolve(scenario, options, progress.say)
     history_work, branch_work = _work(plan)
-    progress.plan([("preparation", 3.0), *history_work, *branch_work, ("tables and pictures", 8.0)])
+    progress.plan([*history_work, *branch_work, ("tables and pictures", 8.0)])
     workers = Workers(plan.threads)
     clock = _Clock()
     histories: dict[str, Any] = {}
@@ -301,6 +308,8 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
             writer.json("provenance.json", _provenance(plan, clock, histories))
             path = writer.seal()
         progress.update("tables and pictures", 0.4)
+        from admix import plots  # matplotlib: not for a dry run
+
         plots.draw_all(results.read_run(path), path / "figures")
         progress.done("tables and pictures")
     finally:
@@ -332,7 +341,9 @@ def _history(
 
     planned = {label for label, _ in _work(plan)[0]}
     with clock.part(f"history, burn-in {burnin}"):
-        made = History(plan.schedules[branch], plan.tables, workers, plan.cache, report).make(stages)
+        made = History(
+            plan.schedules[branch], plan.tables, workers, plan.cache, report, lambda: plan.spectrum
+        ).make(stages)
     for name in begun:
         progress.done(by_name[name])
     for stage in stages[1:]:

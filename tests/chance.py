@@ -12,10 +12,14 @@ POWER = 0.999
 """Least probability, for a fresh seed, that a control rejects the wrong model it is given."""
 
 
-def poisson_bins(mean: float, n: int) -> np.ndarray:
-    """Probabilities of 0, 1, 2, ... and of the rest, the last bins merged to an expectation of 10 or more."""
-    top = int(stats.poisson.isf(10 / n, mean))
-    return np.append(stats.poisson.pmf(np.arange(top), mean), stats.poisson.sf(top - 1, mean))
+def poisson(mean: float, n_bins: int) -> np.ndarray:
+    """Probabilities of 0, 1, 2, ... and, in the last bin, of all the rest."""
+    return np.append(stats.poisson.pmf(np.arange(n_bins - 1), mean), stats.poisson.sf(n_bins - 2, mean))
+
+
+def poisson_bins(mean: float, n: int) -> int:
+    """Number of bins for ``n`` values of which the last is expected to hold 10 or more."""
+    return int(stats.poisson.isf(10 / n, mean)) + 1
 
 
 def tally(values: np.ndarray, n_bins: int) -> np.ndarray:

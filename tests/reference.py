@@ -16,9 +16,11 @@ from decimal import Decimal, localcontext
 
 COVERED_BY = {
     "_effects_of": "set_effects",
+    "give": "scatter",
     "rare_correction": "common_correction",
     "sum_words": "word_sum",
     "weigh_rows": "weigh",
+    "whole_word_sum": "word_sum",
 }
 """Kernels whose twin has another name, since they are the same on another representation or on many rows."""
 
@@ -26,7 +28,8 @@ GOLDEN = 0x9E3779B97F4A7C15
 _TICK = 0xD1342543DE82EF95
 _INDEX = 0xA24BAED4963EE407
 _MODULUS = 1 << 64
-LOG_UNIT = 1 << 26
+CORRECTION_STEP = 2**-20
+"""Corrections are rounded to a multiple of it; effects, and all sums, count in units of 2**-26."""
 RARE = -1
 DROP = -2
 
@@ -115,6 +118,16 @@ def choose_parent(z: int, weights: Sequence[int]) -> int:
     raise AssertionError("the draw is beyond the sum of the weights")
 
 
+def choose_parents(key: int, tick: int, rows: Iterable[int], weights: Sequence[int]) -> list[int]:
+    """The parent of each gamete: from its stream's first draw."""
+    return [choose_parent(Draws(stream(key, tick, g)).next(), weights) for g in rows]
+
+
+def order_by_parent(parents: Sequence[int]) -> list[int]:
+    """Gametes in order of their parents' numbers, those of one parent as they were."""
+    return sorted(range(len(parents)), key=lambda i: (parents[i], i))
+
+
 # ---------------------------------------------------------------------- meiosis
 
 
@@ -180,28 +193,13 @@ def first_at(x: int, axis: Iterable[int]) -> int:
 
 
 def edges_of(cuts: Sequence[int], axis: Sequence[int]) -> list[int]:
-    """Each cut as the number of sites before it, and the number of all sites if that makes them even."""
-    edges = [first_at(cut, axis) for cut in cuts]
-    return edges if len(edges) % 2 == 0 else [*edges, len(axis)]
+    """Each cut as the number of sites before it."""
+    return [first_at(cut, axis) for cut in cuts]
 
 
 def splice(a: Collection[int], b: Collection[int], edges: Sequence[int], n_sites: int) -> set[int]:
     """Set bits of the row that is strand ``a``, changing to ``b`` and back at each edge (a bit's number)."""
-    row = set()
-    for i in range(n_sites):
-        source = a if strand_at(i, edges) == 0 else b
-        if i in source:
-            row.add(i)
-    return row
-
-
-def mixed_words(edges: Sequence[int], n_sites: int) -> set[int]:
-    """Words that hold sites of both strands."""
-    both = set()
-    for w in range(-(-n_sites // 64)):
-        if len({strand_at(i, edges) for i in range(64 * w, min(64 * w + 64, n_sites))}) == 2:
-            both.add(w)
-    return both
+    return {i for i in range(n_sites) if i in (a, b)[strand_at(i, edges)]}
 
 
 def word_sum(row: Collection[int], w: int, effect: Sequence[int]) -> int:
@@ -209,12 +207,20 @@ def word_sum(row: Collection[int], w: int, effect: Sequence[int]) -> int:
     return sum(effect[i] for i in row if i // 64 == w)
 
 
-def splice_sums(
-    a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int], n_words: int
+def sum_cut_words(
+    a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int]
 ) -> list[int]:
-    """The sums of the words of the spliced row."""
+    """The sums of all words of the spliced row."""
     row = splice(a, b, edges, len(effect))
-    return [word_sum(row, w, effect) for w in range(n_words)]
+    return [word_sum(row, w, effect) for w in range(len(effect) // 64)]
+
+
+def splice_sums(
+    a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int]
+) -> dict[int, int]:
+    """The sums of those words of the spliced row that have no edge in them."""
+    sums = sum_cut_words(a, b, edges, effect)
+    return {w: total for w, total in enumerate(sums) if all(edge // 64 != w for edge in edges)}
 
 
 def splice_rare(a: Iterable[Mutation], b: Iterable[Mutation], cuts: Sequence[int]) -> list[Mutation]:
@@ -222,6 +228,16 @@ def splice_rare(a: Iterable[Mutation], b: Iterable[Mutation], cuts: Sequence[int
     kept = [m for m in a if strand_at(m.axis, cuts) == 0]
     kept += [m for m in b if strand_at(m.axis, cuts) == 1]
     return sorted(kept)
+
+
+def take_keys(row: Iterable[int], i: int, end: int) -> list[int]:
+    """The keys of a sorted row from place ``i`` on that are below ``end``."""
+    return [key for key in list(row)[i:] if key < end]
+
+
+def skip_keys(row: Iterable[int], i: int, end: int) -> int:
+    """The place of the first key from ``i`` on that is not below ``end``."""
+    return i + len(take_keys(row, i, end))
 
 
 def pad(row: Sequence[int], n: int) -> list[int]:
@@ -310,12 +326,16 @@ def new_mutations(
 
 
 def set_effects(s: float, h: float) -> tuple[int, int]:
-    """log(1 + hs) and log(1 + s) - 2 log(1 + hs), each to the nearest multiple of 2**-26, to 50 digits."""
+    """log(1 + hs) to the nearest 2**-26, and log(1 + s) - 2 log(1 + hs) to the nearest `CORRECTION_STEP`.
+
+    Both in units of 2**-26; worked out to 50 digits, and then rounded once.
+    """
+    step = int(CORRECTION_STEP * 2**26)
     with localcontext() as context:
         context.prec = 50
         het = (1 + Decimal(h) * Decimal(s)).ln()
         hom = (1 + Decimal(s)).ln()
-        return round(het * LOG_UNIT), round((hom - 2 * het) * LOG_UNIT)
+        return round(het * 2**26), step * round((hom - 2 * het) * 2**26 / step)
 
 
 # ---------------------------------------------------------------------- whole gametes

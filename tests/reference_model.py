@@ -47,13 +47,21 @@ def poisson(draw32, cdf):
 
 
 class Mutation:
-    """Position on the genetic axis, effects, and where it arose."""
+    """Position on the genetic axis, effects, and where it arose.
+
+    ``one`` and ``two`` are the log effects of one and two copies in units of 2**-26. How they are rounded is
+    the engine's choice: `Model.adopt` takes its whole numbers once it has seen that they are near enough.
+    """
 
     def __init__(self, axis, s, h, born, lineage):
         self.axis, self.s, self.h, self.born, self.lineage = axis, s, h, born, lineage
-        het = math.log1p(h * s)
-        self.one = round(het * ONE)
-        self.two = 2 * self.one + round((math.log1p(s) - 2 * het) * ONE)
+        self.one = self.two = None
+
+    def adopt(self, one, two):
+        assert abs(one / ONE - math.log1p(self.h * self.s)) <= 2.0**-27 * (1 + 1e-6)
+        assert abs(two / ONE - math.log1p(self.s)) <= 5e-7
+        assert self.one in (None, one) and self.two in (None, two)
+        self.one, self.two = one, two
 
 
 class Model:
@@ -71,6 +79,17 @@ class Model:
         """Begin a deme of n individuals without mutations."""
         labels = [-1] * self.tables.n_markers
         self.demes[deme] = [[(set(), labels), (set(), labels)] for _ in range(n)]
+
+    def adopt(self, table):
+        """Take the rounded effects of the mutations in the engine's table."""
+        effect, correction = table["effect"].tolist(), table["correction"].tolist()
+        for k, uid in enumerate(table["uid"].tolist()):
+            if uid in self.mutations:
+                m = self.mutations[uid]
+                assert (m.axis, m.s, m.h, m.born, m.lineage) == tuple(
+                    table[name][k].item() for name in ("axis", "s", "h", "born", "lineage")
+                )
+                m.adopt(effect[k], 2 * effect[k] + correction[k])
 
     def log_fitness(self, deme):
         """Exact log fitness of each individual, in units of 2**-26."""
@@ -220,6 +239,7 @@ def labels_of(world, deme):
 def check_equal(world, model):
     """Assert that a World and a Model hold the same people, mutation by mutation."""
     assert sorted(world.demes) == sorted(model.demes)
+    model.adopt(world.mutations)
     for deme in world.demes:
         assert haplotypes_of(world, deme) == model.haplotypes(deme)
         log = np.array(model.log_fitness(deme))

@@ -9,6 +9,7 @@ from admix.engines.native.history import History, plan_stages
 from admix.engines.native.tables import build_tables
 from admix.engines.native.workers import Workers
 from admix.scenario import Scenario
+from admix.spectrum import StationarySpectrum
 
 # One year is one tick: the split is 90 ticks ago, the pulse 30, so generation 1 is tick 60 and today tick 90.
 TREE = {
@@ -90,7 +91,11 @@ class Parts:
         )
 
     def history(self, report=lambda *told: None):
-        return History(self.schedule, self.tables, self.workers, self.cache, report)
+        return History(self.schedule, self.tables, self.workers, self.cache, report, self.spectrum)
+
+    def spectrum(self):
+        t, n = self.tables, self.schedule.size(self.schedule.root, self.stages[0].first - 1)
+        return StationarySpectrum(n, t.s_nodes, t.h_bins, t.mutation_mean)
 
     def lineages(self):
         made = self.history().make(self.stages)

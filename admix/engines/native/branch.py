@@ -132,10 +132,18 @@ class Branch:
             self.paths[plane] = pass_down(self.paths[plane], self.pedigree.births[tick], plane)
 
     def _flag(self, pulse: Pulse) -> None:
-        """Mark the mutations that a source's first pulse brings: in the source, and not yet in the target."""
-        if pulse.tick == self.schedule.first_pulse_tick(pulse.source) and self.world.selected:
-            new = (self.world.counts(pulse.source) > 0) & (self.world.counts(pulse.target) == 0)
-            self.world.mutations["archaic"][new] |= np.uint8(1 << self.planes[pulse.source])
+        """Mark the mutations that a pulse brings: in the source, and not yet in the target (or, where that is
+        no older than the pulse, in those who found it)."""
+        world = self.world
+        if not world.selected:
+            return
+        there = [pulse.target]
+        if pulse.target not in world.demes:
+            there = [d for d, _ in self.schedule.parents(pulse.target, pulse.tick) if d != pulse.source]
+        new = world.counts(pulse.source) > 0
+        for deme in there:
+            new &= world.counts(deme) == 0
+        world.mutations["archaic"][new] |= np.uint8(1 << self.planes[pulse.source])
 
     # ------------------------------------------------------------------ what is written down
 
@@ -162,7 +170,9 @@ class Branch:
             archaic = np.zeros(cohort.n, bool)
             archaic[rows >> 1] = True
             a, m = log[archaic], log[~come]
-            log_ratio, difference = _log_mean(a) - _log_mean(m), float(m.mean() - a.mean())
+            log_ratio = difference = float("nan")  # a pulse may be the whole cohort
+            if len(m):
+                log_ratio, difference = _log_mean(a) - _log_mean(m), float(m.mean() - a.mean())
         elif pulse.target in parental:
             a_mean, m_mean = parental[pulse.source], parental[pulse.target]
             log_ratio, difference = a_mean[0] - m_mean[0], m_mean[1] - a_mean[1]
@@ -230,14 +240,15 @@ class Branch:
             first = self.schedule.first_pulse_tick(source)
             if first > last:
                 continue
-            begin = next(b for b in self.pedigree.births[first].values() if any(g.plane == plane for g in b.groups))
-            gametes = sum(len(g.rows) for g in begin.groups if g.plane == plane)
+            targets = {p.target for p in self.schedule.pulses if p.tick == first and p.source == source}
+            begin = [birth for d, birth in self.pedigree.births[first].items() if d in targets]
+            gametes = sum(len(g.rows) for birth in begin for g in birth.groups if g.plane == plane)
             archaic, everybody = self.pedigree.founders(first, last, living, plane)
             n = sum(deme.n for deme in self.world.demes.values())
             paths = sum(self.paths[plane][d].sum() for d in self.world.demes)
             dna = sum(deme.rows.ancestry[plane, :, 0].sum() for deme in self.world.demes.values())
             values: dict[str, float] = {
-                "headcount": gametes / len(begin.parents),
+                "headcount": gametes / sum(len(birth.parents) for birth in begin),
                 "pedigree_paths": float(paths) / n,
                 "genealogical": archaic / everybody,
             }

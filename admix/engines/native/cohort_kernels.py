@@ -32,11 +32,8 @@ def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) ->
     """
     total = 0
     for j in range(words.shape[0]):
-        w = words[j]
-        x = a[w] & b[w] & mask[w]
-        while x != _ZERO:
-            total += correction[w * 64 + lowest(x)]
-            x &= x - ONE
+        w = np.uint64(words[j])
+        total += word_sum(a[w] & b[w] & mask[w], w << SHIFT6, correction)
     return total
 
 
@@ -49,11 +46,11 @@ def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: A
     """
     for i in range(n_a):
         m = a[i] & SEEN_MASK
-        seen[np.int64(m >> SHIFT6)] |= ONE << (m & LOW6)
+        seen[m >> SHIFT6] |= ONE << (m & LOW6)
     total = 0
     for k in range(n_b):
         m = b[k] & SEEN_MASK
-        if seen[np.int64(m >> SHIFT6)] & (ONE << (m & LOW6)):
+        if seen[m >> SHIFT6] & (ONE << (m & LOW6)):
             key = b[k]
             lo = 0
             hi = n_a
@@ -64,9 +61,9 @@ def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: A
                 else:
                     hi = mid
             if lo < n_a and a[lo] == key:
-                total += correction[np.int64(key & LOW32)]
+                total += correction[key & LOW32]
     for i in range(n_a):
-        seen[np.int64((a[i] & SEEN_MASK) >> SHIFT6)] = _ZERO
+        seen[(a[i] & SEEN_MASK) >> SHIFT6] = _ZERO
     return total
 
 
@@ -194,7 +191,7 @@ def recode(
         pad(out_rare[o], n)
         out_n_rare[o] = n
         for w in range(out_bits.shape[1]):
-            out_sums[o, w] = word_sum(out_bits[o, w], w * 64, new_effect)
+            out_sums[o, w] = word_sum(out_bits[o, w], np.uint64(64 * w), new_effect)
     return short
 
 
@@ -203,7 +200,7 @@ def sum_words(span: Any, bits: Any, effect: Any, sums: Any) -> None:
     """Fill ``sums`` int32[n, w] with the summed effects of each word's set bits, for rows of the span."""
     for g in range(span[0], span[1]):
         for w in range(bits.shape[1]):
-            sums[g, w] = word_sum(bits[g, w], w * 64, effect)
+            sums[g, w] = word_sum(bits[g, w], np.uint64(64 * w), effect)
 
 
 @njit(nogil=True, cache=True)
@@ -239,8 +236,8 @@ def flagged_log_fitness(
             y = bits[b, w] & m
             if (x | y) == _ZERO:
                 continue
-            total += word_sum(x, w * 64, site_effect) + word_sum(y, w * 64, site_effect)
-            total += word_sum(x & y, w * 64, site_correction)
+            total += word_sum(x, np.uint64(64 * w), site_effect) + word_sum(y, np.uint64(64 * w), site_effect)
+            total += word_sum(x & y, np.uint64(64 * w), site_correction)
         for g in range(a, b + 1):
             for j in range(n_rare[g]):
                 m = np.int64(rare[g, j] & LOW32)

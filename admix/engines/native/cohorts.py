@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def plan_cohorts(
     """Return the next cohort of each of ``demes`` that exists at ``tick``.
 
     Children with parents elsewhere are drawn first, pulses before migration; what is left comes from the
-    deme itself. Residents are the first individuals of a cohort. ``planes`` is the marker plane of each source.
+    deme itself. Residents are the first individuals of a cohort. ``planes`` is each source's marker plane.
     """
     made = {}
     for deme in sorted(demes):
@@ -32,14 +33,9 @@ def plan_cohorts(
         if not pulses and len(parents) == 1:
             made[deme] = Cohort(n, [Group(parents[0][0], np.arange(2 * n))])
             continue
-        whole = 2 * n
-        taken = []
-        for k, pulse in enumerate(pulses):
-            rng = generators(f"pulse {k}", deme, tick)
-            taken.append((pulse, _pulse_size(pulse, n, rng)))
-        individuals = [(p, size) for p, size in taken if p.unit == "individuals"]
-        free = n - sum(size for _, size in individuals)
-        free = max(free, 0)
+        streams = [generators(f"pulse {k}", deme, tick) for k in range(len(pulses))]
+        taken = list(zip(pulses, _pulse_sizes(pulses, n, streams), strict=True))
+        free = n - sum(size for p, size in taken if p.unit == "individuals")
         groups: list[Group] = []
         shares = np.array([share for _, share in parents])
         split = generators("migration", deme, tick).multinomial(free, shares / shares.sum())
@@ -69,16 +65,42 @@ def plan_cohorts(
     return made
 
 
-def _pulse_size(pulse: Pulse, n: int, rng: np.random.Generator) -> int:
-    """Number of individuals, F1 individuals or gametes that a pulse brings into a cohort of ``n``.
+def _pulse_sizes(pulses: Sequence[Pulse], n: int, streams: Sequence[np.random.Generator]) -> list[int]:
+    """Numbers of individuals, F1 individuals or gametes that pulses bring into a cohort of ``n``.
 
-    ``share`` is the share of the cohort's gene copies, so F1 children are twice as many as unmixed ones.
+    ``share`` is the share of the cohort's gene copies, so F1 children are twice as many as unmixed ones. Each
+    number has the mean that its share asks for, and together they never need more children than there are.
     """
-    trials = {"individuals": n, "F1": n, "gametes": 2 * n}[pulse.unit]
-    rate = min(1.0, pulse.share * (2 if pulse.unit == "F1" else 1))
-    if pulse.mode == "binomial":
-        return int(rng.binomial(trials, rate))
-    expected = rate * trials
+    sizes = [0] * len(pulses)
+    used, part = 0, 0.0
+    for mode in ("exact", "binomial"):
+        expected, first = 0.0, 0.0
+        for k, (pulse, rng) in enumerate(zip(pulses, streams, strict=True)):
+            if pulse.mode != mode:
+                continue
+            if pulse.unit == "gametes":
+                exact = mode == "exact"
+                share = pulse.share
+                sizes[k] = _round(2 * n * share, rng.random()) if exact else int(rng.binomial(2 * n, share))
+                continue
+            rate = pulse.share * (2 if pulse.unit == "F1" else 1)
+            if mode == "exact":
+                # sums are rounded, all by one draw: each number is its share's floor or the next, and so
+                # is the sum
+                first = first if expected else rng.random()
+                sizes[k] = _round(expected + rate * n, first) - _round(expected, first)
+                expected += rate * n
+            else:
+                left = 1.0 - part
+                sizes[k] = int(rng.binomial(n - used, min(1.0, rate / left))) if left > 1e-12 else 0
+            used += sizes[k]
+            part += rate
+    return sizes
+
+
+def _round(expected: float, draw: float) -> int:
+    """The whole number below ``expected`` or above, for a draw in [0, 1), such that the mean is right."""
     # a product like 0.3 * 10 may miss the whole number by a rounding error
-    whole = round(expected) if abs(expected - round(expected)) < 1e-9 * trials else int(expected)
-    return whole + int(rng.random() < expected - whole)
+    if abs(expected - round(expected)) < 1e-9 * max(1.0, expected):
+        return round(expected)
+    return math.ceil(expected - draw)

@@ -32,6 +32,8 @@ _S32 = np.uint64(32)
 _ZERO = np.uint64(0)
 MAX_CUTS = 1024
 """Room for crossovers and chromosome ends in one gamete; a map of 400 M stays far below it."""
+CHUNK = np.uint64(16)
+"""Words that are copied at a time."""
 PAD = 8
 """Keys of all ones that end every row of rare keys."""
 ONE_LOG = 1 << 26
@@ -161,78 +163,98 @@ def crossovers(state: Any, chrom_axis: Any, crossover_cdf: Any, cuts: Any) -> An
 @njit(nogil=True)
 def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> int:
     """Index of the first site at or after axis position ``x``; ``grid[j]`` holds that of ``j << shift``."""
-    n = axis.shape[0]
-    i = np.int64(grid[np.int64(x >> shift)])
+    n = np.uint64(axis.shape[0])
+    i = np.uint64(grid[x >> shift])
     while i < n and np.uint64(axis[i]) < x:
-        i += 1
-    return i
+        i += ONE
+    return np.int64(i)
 
 
 @njit(nogil=True)
-def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any, cut_words: Any) -> int:
-    """Fill ``row`` with strand ``a``, and with strand ``b`` on [edges[0], edges[1]), [edges[2], edges[3]) ...
+def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
+    """Fill ``row`` with the bits of strand ``a``, changing to ``b`` and back at each edge.
 
-    ``edges`` are bit indices, even in number, non-decreasing. Returns how many words are a mixture of the
-    two; their indices are in ``cut_words``, ascending, a word twice where two runs meet in it.
+    ``edges`` int64 are bit indices, non-decreasing. Words are copied CHUNK at a time and what was too many is
+    overwritten by the next run: runs end unforeseeably, and a loop that does costs more than the words.
     """
-    for w in range(row.shape[0]):
-        row[w] = a[w]
-    n_cut = 0
-    for j in range(0, n_edges, 2):
-        x0 = edges[j]
-        x1 = edges[j + 1]
-        if x1 <= x0:
-            continue
-        w0 = x0 >> 6
-        w1 = (x1 - 1) >> 6
-        m0 = ALL << (np.uint64(x0) & LOW6)
-        m1 = ALL >> (LOW6 - (np.uint64(x1 - 1) & LOW6))
-        if w0 == w1:
-            m = m0 & m1
-            row[w0] = (row[w0] & ~m) | (b[w0] & m)
-            cut_words[n_cut] = w0
-            n_cut += 1
-        else:
-            row[w0] = (row[w0] & ~m0) | (b[w0] & m0)
-            for w in range(w0 + 1, w1):
-                row[w] = b[w]
-            row[w1] = (row[w1] & ~m1) | (b[w1] & m1)
-            cut_words[n_cut] = w0
-            cut_words[n_cut + 1] = w1
-            n_cut += 2
-    return n_cut
+    n_words = np.uint64(row.shape[0])
+    x = _ZERO
+    for j in range(n_edges + 1):
+        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
+        last = min(last, n_words - ONE)
+        source = b if j & 1 else a
+        while x <= last:
+            if x + CHUNK <= n_words:
+                for t in range(16):
+                    row[x + np.uint64(t)] = source[x + np.uint64(t)]
+                x += CHUNK
+            else:
+                row[x] = source[x]
+                x += ONE
+        x = last + ONE
+    for j in range(n_edges):
+        w = np.uint64(edges[j]) >> SHIFT6
+        if w < n_words:
+            # every edge in a word flips the strand of the bits from it on
+            high = ALL << (np.uint64(edges[j]) & LOW6)
+            row[w] = (row[w] & ~high) | ((a[w] if j & 1 else b[w]) & high)
 
 
 @njit(nogil=True)
 def splice_sums(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """The same for the words' partial sums; words that are a mixture are left for the caller to sum."""
-    for w in range(row.shape[0]):
-        row[w] = a[w]
-    for j in range(0, n_edges, 2):
-        if edges[j + 1] > edges[j]:
-            for w in range((edges[j] >> 6) + 1, (edges[j + 1] - 1) >> 6):
-                row[w] = b[w]
+    """The same for int32 sums of words; those of words with an edge are left for the caller."""
+    n_words = np.uint64(row.shape[0])
+    x = _ZERO
+    for j in range(n_edges + 1):
+        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
+        last = min(last, n_words - ONE)
+        source = b if j & 1 else a
+        while x <= last:
+            if x + CHUNK <= n_words:
+                for t in range(16):
+                    row[x + np.uint64(t)] = source[x + np.uint64(t)]
+                x += CHUNK
+            else:
+                row[x] = source[x]
+                x += ONE
+        x = last + ONE
 
 
 @njit(nogil=True)
 def word_sum(x: Any, base: Any, effect: Any) -> Any:
-    """Sum of the int32 effects of the set bits of a word whose first site is ``base``."""
+    """Sum of the int32 effects of the set bits of a word whose first site is ``base`` (uint64)."""
     total = 0
     while x != _ZERO:
-        total += effect[base + lowest(x)]
+        total += effect[base + np.uint64(lowest(x))]
         x &= x - ONE
     return total
 
 
 @njit(nogil=True)
-def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) -> int:
-    """Turn axis cuts into bit edges, closed with the number of sites so that they are even in number."""
+def whole_word_sum(x: Any, base: Any, effect: Any) -> Any:
+    """The same by looking at all 64 sites: no branch depends on the word, which is faster from ten bits on."""
+    total = np.int64(0)
+    for t in range(64):
+        chosen = np.int32((x >> np.uint64(t)) & ONE)
+        total += np.int64(effect[base + np.uint64(t)] & -chosen)
+    return total
+
+
+@njit(nogil=True)
+def sum_cut_words(row_sums: Any, row: Any, edges: Any, n_edges: Any, effect: Any) -> None:
+    """Fill in the sums of the words of ``row`` that have an edge in them."""
+    n_words = np.uint64(row.shape[0])
+    for j in range(n_edges):
+        w = np.uint64(edges[j]) >> SHIFT6
+        if w < n_words:
+            row_sums[w] = whole_word_sum(row[w], w << SHIFT6, effect)
+
+
+@njit(nogil=True)
+def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) -> None:
+    """Turn axis cuts into bit edges: the first site at or after each cut."""
     for j in range(n):
         edges[j] = first_at(cuts[j], axis, grid, shift)
-    if n & 1:
-        edges[n] = axis.shape[0]
-        n += 1
-    return n
 
 
 @njit(nogil=True)
@@ -243,53 +265,54 @@ def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> int:
     eight keys be copied and compared at a time (segments are short, and a loop that ends after an
     unforeseeable number of keys costs more than the keys). ``row`` needs room for both lists, and is padded.
     """
-    i = 0
-    k = 0
-    o = 0
-    for j in range(0, n_cuts + 1, 2):
+    # unsigned, so that no index can count from the end of the array
+    i = _ZERO
+    k = _ZERO
+    o = _ZERO
+    for j in range(n_cuts + 1):
         end = (cuts[j] << _S32) if j < n_cuts else ALL
-        c = PAD
-        while c == PAD:
-            c = 0
-            for t in range(PAD):
-                row[o + t] = a[i + t]
-            for t in range(PAD):
-                c += a[i + t] < end
-            i += c
-            o += c
-        if j >= n_cuts:
-            break
-        c = PAD
-        while c == PAD:
-            c = 0
-            for t in range(PAD):
-                c += b[k + t] < end
-            k += c
-        end = (cuts[j + 1] << _S32) if j + 1 < n_cuts else ALL
-        c = PAD
-        while c == PAD:
-            c = 0
-            for t in range(PAD):
-                row[o + t] = b[k + t]
-            for t in range(PAD):
-                c += b[k + t] < end
-            k += c
-            o += c
-        c = PAD
-        while c == PAD:
-            c = 0
-            for t in range(PAD):
-                c += a[i + t] < end
-            i += c
+        if j & 1:
+            o, k = take_keys(row, o, b, k, end)
+            i = skip_keys(a, i, end)
+        else:
+            o, i = take_keys(row, o, a, i, end)
+            k = skip_keys(b, k, end)
     pad(row, o)
-    return o
+    return np.int64(o)
+
+
+@njit(nogil=True)
+def take_keys(row: Any, o: Any, keys: Any, i: Any, end: Any) -> Any:
+    """Copy the keys from ``i`` on that are below ``end`` to ``row`` at ``o``; return the places reached."""
+    while True:
+        c = 0
+        for t in range(PAD):
+            c += np.int64(keys[i + np.uint64(t)] < end)
+        for t in range(PAD):
+            row[o + np.uint64(t)] = keys[i + np.uint64(t)]
+        i += np.uint64(c)
+        o += np.uint64(c)
+        if c < PAD:
+            return o, i
+
+
+@njit(nogil=True)
+def skip_keys(keys: Any, i: Any, end: Any) -> Any:
+    """The place of the first key from ``i`` on that is not below ``end``."""
+    while True:
+        c = 0
+        for t in range(PAD):
+            c += np.int64(keys[i + np.uint64(t)] < end)
+        i += np.uint64(c)
+        if c < PAD:
+            return i
 
 
 @njit(nogil=True)
 def pad(row: Any, n: Any) -> None:
     """End a row of ``n`` keys."""
     for t in range(PAD):
-        row[n + t] = ALL
+        row[np.uint64(n) + np.uint64(t)] = ALL
 
 
 @njit(nogil=True)
@@ -324,7 +347,7 @@ def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any
         x = row[w] & odd[w]
         while x != _ZERO:
             low = x & (~x + ONE)
-            v = weight[w * 64 + lowest(x)]
+            v = weight[w * 64 + np.int64(lowest(x))]
             t0 += v
             if functional[w] & low:
                 t1 += v
@@ -400,8 +423,9 @@ def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
     """Write the fixed-point log effects of one mutation: see :func:`new_mutations`."""
     het = np.log1p(h * s)
     effect[m] = np.int64(np.rint(het * ONE_LOG))
-    # rounded by itself, so that it is 0 where an additive effect is weak: most common sites need none
-    correction[m] = np.int64(np.rint((np.log1p(s) - 2 * het) * ONE_LOG))
+    # rounded by itself and to 2**-20, so that it is 0 where an additive effect is weak: nearly all common sites
+    # need none then, and no homozygote's fitness is off by more than 5e-7
+    correction[m] = 64 * np.int64(np.rint((np.log1p(s) - 2 * het) * (ONE_LOG / 64)))
 
 
 @njit(nogil=True, cache=True)
@@ -447,7 +471,6 @@ def make_gametes(
     """
     cuts = np.empty(MAX_CUTS, np.uint64)
     edges = np.empty(MAX_CUTS + 1, np.int64)
-    words = np.empty(2 * MAX_CUTS, np.int64)
     n_words = out_bits.shape[1]
     n_planes = marks.shape[0]
     room = out_rare.shape[1]
@@ -460,12 +483,10 @@ def make_gametes(
         n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
         a = 2 * p + first
         b = 2 * p + 1 - first
-        n_edges = edges_of(cuts, n_cuts, axis, grid, shift, edges)
-        n_cut = splice(out_bits[o], bits[a], bits[b], edges, n_edges, words)
-        splice_sums(out_sums[o], sums[a], sums[b], edges, n_edges)
-        for j in range(n_cut):
-            w = words[j]
-            out_sums[o, w] = word_sum(out_bits[o, w], w * 64, site_effect)
+        edges_of(cuts, n_cuts, axis, grid, shift, edges)
+        splice(out_bits[o], bits[a], bits[b], edges, n_cuts)
+        splice_sums(out_sums[o], sums[a], sums[b], edges, n_cuts)
+        sum_cut_words(out_sums[o], out_bits[o], edges, n_cuts, site_effect)
         load = 0
         for w in range(n_words):
             load += out_sums[o, w]
@@ -481,11 +502,11 @@ def make_gametes(
             pad(out_rare[o], n)
         out_n_rare[o] = n
         for i in range(n):
-            load += effect[np.int64(out_rare[o, i] & LOW32)]
+            load += effect[out_rare[o, i] & LOW32]
         out_load[o] = load
         if n_planes:
-            n_edges = edges_of(cuts, n_cuts, mark_axis, mark_grid, shift, edges)
+            edges_of(cuts, n_cuts, mark_axis, mark_grid, shift, edges)
             for q in range(n_planes):
-                splice(out_marks[q, o], marks[q, a], marks[q, b], edges, n_edges, words)
+                splice(out_marks[q, o], marks[q, a], marks[q, b], edges, n_cuts)
                 weigh(out_marks[q, o], masks[0], masks[1], masks[2], masks[3], mark_weight, plain_weight, out_ancestry[q, o])
     return short

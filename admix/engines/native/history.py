@@ -85,7 +85,8 @@ def lineages(schedule: Schedule) -> list[tuple[int, ...]]:
 
 
 def plan_stages(
-    schedule: Schedule, tables_key: str, start_mode: str, ancestral_burnin: float, relax: int, burnin: int
+    schedule: Schedule, tables_key: str, start_mode: str, ancestral_burnin: float, relax: int, burnin: int,
+    ancestor_burnin: int | None = None,
 ) -> list[Stage]:
     """Return the stages of a history, the ancestor first.
 
@@ -94,9 +95,12 @@ def plan_stages(
     start_mode : ``forward`` or ``stationary``
         ``forward`` simulates every lineage for all its ticks. ``stationary`` takes a lineage that is one deme
         of the ancestor's constant size to be the same population, later: it runs ``relax`` ticks on from the
-        ancestor, and what was fixed in it before is drawn from theory.
+        ancestor, and what was fixed in it before is drawn from theory. (An ancestor that itself changed size
+        in its last ``relax`` ticks is not stationary, so its descendants are simulated whole.)
     ancestral_burnin : float
         Length of the ancestor's burn-in in units of its size (``forward``).
+    burnin, ancestor_burnin : int
+        Number of the burn-in, and that of its ancestor where several burn-ins share one.
     """
     pulse = schedule.first_pulse_tick()
     size = schedule.size(schedule.root, 0)
@@ -107,12 +111,15 @@ def plan_stages(
         "name": schedule.deme_names[schedule.root],
         "sizes": _runs(schedule.sizes(schedule.root, -length, 0)),
     }
+    if ancestor_burnin is not None:
+        content["burnin"] = ancestor_burnin
     ancestor = Stage("ancestor", (schedule.root,), 1 - length, 0, content, content_key(content))
     stages = [ancestor]
+    steady = len(content["sizes"]) == 1
     oldest = min([tick for _, tick in schedule.ancestors_at], default=pulse)
     for demes in lineages(schedule):
         first = 1
-        if start_mode == "stationary" and len(demes) == 1:
+        if start_mode == "stationary" and len(demes) == 1 and steady:
             sizes = schedule.sizes(demes[0], 1, min(pulse - 1, int(schedule.last_tick[demes[0]])))
             constant = int(np.argmax(sizes != size)) if (sizes != size).any() else len(sizes)
             # parents must be known back to the oldest date at which ancestors are counted
@@ -139,14 +146,15 @@ def _runs(sizes: np.ndarray) -> list[list[int]]:
 
 @dataclass(slots=True)
 class History:
-    """Makes and keeps the stages of one scenario's history."""
+    """Makes and keeps the stages of one scenario's history; ``spectrum`` is asked for when a stage starts from
+    theory."""
 
     schedule: Schedule
     tables: Tables
     workers: Workers
     cache: Cache
     report: Report
-    spectrum: StationarySpectrum | None = None
+    spectrum: Callable[[], StationarySpectrum]
 
     def make(self, stages: list[Stage]) -> dict[str, tuple[Arrays, dict[str, Any]]]:
         """Return arrays and description of every stage but the ancestor, by stage name.
@@ -189,7 +197,7 @@ class History:
         world = self._world(stage)
         rng = seeds.generator("burnin", stage.key, "theory")
         root = self.schedule.root
-        spectrum = self._spectrum()
+        spectrum = self.spectrum()
         if founder is None:
             n = self.schedule.size(root, stage.first - 1)
             start.found(world, root, n, spectrum.draw(rng), rng, stage.first - 1)
@@ -204,13 +212,6 @@ class History:
             world.demes[only] = world.demes.pop(root)
             world.demes[only].fixed = start.add_mutations(world, rng, s, h, only, stage.first - 1)
         return world
-
-    def _spectrum(self) -> StationarySpectrum:
-        if self.spectrum is None:
-            t = self.tables
-            n = self.schedule.size(self.schedule.root, 0)
-            self.spectrum = StationarySpectrum(n, t.s_nodes, t.h_bins, t.mutation_mean)
-        return self.spectrum
 
     def _run(self, stage: Stage, founder: Arrays | None) -> tuple[Arrays, dict[str, Any]]:
         kept = self.cache.load(stage.key, checkpoint=True)
@@ -261,11 +262,13 @@ class History:
                     saved = time.monotonic()
                 if stop:
                     break
+            arrays, meta = state()
+            if tick == stage.last:
+                # still inside, since a signal in the last tick must not cost what is finished
+                self.cache.save(stage.key, arrays, meta)
+                self.cache.drop_checkpoint(stage.key)
         if tick < stage.last:
             raise KeyboardInterrupt
-        arrays, meta = state()
-        self.cache.save(stage.key, arrays, meta)
-        self.cache.drop_checkpoint(stage.key)
         return arrays, meta
 
     @staticmethod

@@ -40,8 +40,8 @@ class Pedigree:
         self.sizes[tick] = {i: c.n for i, c in cohorts.items()}
 
     def pack(self) -> dict[str, np.ndarray]:
-        """Return the pedigree as arrays: for deme i ``parents{i}`` and ``sources{i}`` (one a gamete, cohort after
-        cohort) and ``ticks{i}`` int64[cohorts, 2] (tick, individuals). Pulses are not kept apart."""
+        """Return the pedigree as arrays: for deme i ``parents{i}`` and ``sources{i}`` (one a gamete, cohort
+        after cohort) and ``ticks{i}`` int64[cohorts, 2] (tick, individuals). Pulses are not kept apart."""
         arrays = {}
         for i in sorted({i for births in self.births.values() for i in births}):
             ticks = [t for t, births in self.births.items() if i in births]
@@ -75,18 +75,22 @@ class Pedigree:
                 pedigree.sizes.setdefault(tick, {})[i] = n
         return pedigree
 
-    def parents_of(self, tick: int, now: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    def parents_of(
+        self, tick: int, now: Mapping[int, np.ndarray], *, pulses: bool = True
+    ) -> dict[int, np.ndarray]:
         """Flags of the individuals at ``tick - 1`` that have a child among the flagged of ``tick``.
 
         Flags are bool arrays by deme; one may be shorter than its deme, whose other individuals are not
-        flagged then.
+        flagged then. ``pulses`` False: parents of gametes that came by a pulse are left out.
         """
         before: dict[int, np.ndarray] = {}
         for i, birth in self.births[tick].items():
             if i not in now:
                 continue
             alive = _as_long(now[i], len(birth.parents) // 2)
-            for source, _, gametes, parents in birth.by_source():
+            for source, pulse, gametes, parents in birth.by_source():
+                if pulse >= 0 and not pulses:
+                    continue
                 wanted = parents[alive[gametes >> 1]]
                 size = max(int(wanted.max()) + 1 if len(wanted) else 0, len(before.get(source, ())))
                 flags = np.zeros(size, bool)
@@ -103,47 +107,67 @@ class Pedigree:
             flags = self.parents_of(t, flags)
         return flags
 
-    def founders(self, first: int, last: int, living: Mapping[int, np.ndarray], plane: int) -> tuple[int, int]:
+    def founders(
+        self, first: int, last: int, living: Mapping[int, np.ndarray], plane: int
+    ) -> tuple[int, int]:
         """(archaic, all) founders with a descendant among the flagged of tick ``last``.
 
-        Founders are the individuals of cohort ``first`` outside the source demes and those that later pulses
-        bring in; the archaic ones came by a pulse of ``plane`` with both gametes. Where a pulse comes as F1 or
-        as gametes, the founders are the parents in the tick before instead.
+        Founders are the individuals of cohort ``first`` and those that later pulses bring in; the archaic
+        ones came by a pulse of ``plane``. A line of descent ends where it meets a pulse: what a source's own
+        ancestors were is not asked. Where a pulse comes as F1 or as gametes, the founders it brings are the
+        parents in the tick before; if that is in cohort ``first``, so are all the others.
         """
-        archaic = 0
-        flags = dict(living)
+        archaic = others = 0
+        flags: Mapping[int, np.ndarray] = living
         for tick in range(last, first - 1, -1):
-            for i, birth in self.births[tick].items():
-                for _, pulse, gametes, parents in birth.by_source():
-                    if pulse != plane or i not in flags:
-                        continue
-                    pure = len(gametes) % 2 == 0 and bool((gametes[0::2] + 1 == gametes[1::2]).all())
-                    alive = _as_long(flags[i], len(birth.parents) // 2)[gametes >> 1]
-                    archaic += int(alive[0::2].sum()) if pure else len(np.unique(parents[alive]))
+            for pulse, number in self._brought(tick, flags).items():
+                if pulse == plane:
+                    archaic += number
+                else:
+                    others += number
             if tick > first:
-                flags = self.parents_of(tick, flags)
-        return archaic, self._natives(first, flags) + archaic
+                flags = self.parents_of(tick, flags, pulses=False)
+        return archaic, archaic + others + self._natives(first, flags)
 
-    def _natives(self, first: int, flags: Mapping[int, np.ndarray]) -> int:
-        mixed = any(
-            pulse >= 0 and not (len(g) % 2 == 0 and bool((g[0::2] + 1 == g[1::2]).all()))
-            for birth in self.births[first].values()
-            for _, pulse, g, _ in birth.by_source()
-        )
-        total = 0
-        for i, birth in self.births[first].items():
+    def _brought(self, tick: int, flags: Mapping[int, np.ndarray]) -> dict[int, int]:
+        """Founders with a flagged descendant that the pulses of a tick bring in, by plane."""
+        found: dict[int, int] = {}
+        parents: dict[tuple[int, int], list[np.ndarray]] = {}
+        for i, birth in self.births[tick].items():
             if i not in flags:
                 continue
-            alive = _as_long(flags[i], len(birth.parents) // 2)
-            pulsed = np.zeros(len(alive), bool)
-            for _, pulse, gametes, parents in birth.by_source():
-                if pulse >= 0:
-                    pulsed[gametes >> 1] = True
-                elif mixed:
-                    total += len(np.unique(parents[alive[gametes >> 1]]))
-            if not mixed:
-                total += int((alive & ~pulsed).sum())
+            for source, pulse, gametes, who in birth.by_source():
+                if pulse < 0:
+                    continue
+                alive = _as_long(flags[i], len(birth.parents) // 2)[gametes >> 1]
+                if _whole_children(gametes):
+                    found[pulse] = found.get(pulse, 0) + int(alive[0::2].sum())
+                else:
+                    parents.setdefault((pulse, source), []).append(who[alive])
+        for (pulse, _), lists in parents.items():
+            found[pulse] = found.get(pulse, 0) + len(np.unique(np.concatenate(lists)))
+        return found
+
+    def _natives(self, first: int, flags: Mapping[int, np.ndarray]) -> int:
+        groups = [g for birth in self.births[first].values() for g in birth.groups if g.plane >= 0]
+        if not all(_whole_children(g.rows) for g in groups):
+            return sum(int(f.sum()) for f in self.parents_of(first, flags, pulses=False).values())
+        total = 0
+        for i, birth in self.births[first].items():
+            if i in flags:
+                alive = _as_long(flags[i], len(birth.parents) // 2).copy()
+                for group in birth.groups:
+                    if group.plane >= 0:
+                        alive[group.rows >> 1] = False
+                total += int(alive.sum())
         return total
+
+
+def _whole_children(gametes: np.ndarray) -> bool:
+    """Are these (ascending) gametes both gametes of each child?"""
+    if len(gametes) % 2:
+        return False
+    return bool((gametes[0::2] % 2 == 0).all() and (gametes[0::2] + 1 == gametes[1::2]).all())
 
 
 def _as_long(flags: np.ndarray, n: int) -> np.ndarray:
@@ -151,7 +175,9 @@ def _as_long(flags: np.ndarray, n: int) -> np.ndarray:
     return flags if len(flags) == n else np.pad(flags, (0, n - len(flags)))
 
 
-def pass_down(values: Mapping[int, np.ndarray], births: Mapping[int, Birth], plane: int) -> dict[int, np.ndarray]:
+def pass_down(
+    values: Mapping[int, np.ndarray], births: Mapping[int, Birth], plane: int
+) -> dict[int, np.ndarray]:
     """Each child's mean of its two gametes' values; a gamete has its parent's value, or 1 if it is part of a
     pulse of ``plane`` (0 if of another one)."""
     out = {}

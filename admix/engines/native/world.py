@@ -54,6 +54,7 @@ class _Part:
     layout: Layout
     fixed: np.ndarray
     plane: int
+    own: bool = False
 
 
 def room_for(mean: float) -> int:
@@ -158,18 +159,16 @@ class World:
             if not len(group.rows):
                 continue
             source = self.demes[group.source]
-            own = group.source == index
+            own = group.source == index and group.plane < 0
             places = group.rows if own else np.arange(len(group.rows))
             size = n2 if own else len(group.rows)
             spare = source.spare if own else None
             rows = self._make(tick, index, source, group.rows, places, size, spare, offset, ids, parents)
-            parts.append(_Part(rows, places, group.rows, source.layout, source.fixed, group.plane))
-        return *self._join(n2, deme, index, parts), parents
+            parts.append(_Part(rows, places, group.rows, source.layout, source.fixed, group.plane, own))
+        return *self._join(n2, parts), parents
 
-    def _join(
-        self, n2: int, deme: Deme | None, index: int, parts: list[_Part]
-    ) -> tuple[Rows, Layout, np.ndarray]:
-        own = next((p for p in parts if deme is not None and p.layout is deme.layout), None)
+    def _join(self, n2: int, parts: list[_Part]) -> tuple[Rows, Layout, np.ndarray]:
+        own = next((p for p in parts if p.own), None)
         few = own is not None and n2 - len(own.take) <= _FEW * n2
         if own is None or not few or not all(np.isin(own.fixed, p.fixed).all() for p in parts):
             return self._merge(n2, parts)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel tests once more with the JIT off, and once more with every index checked.
+
+Compiled kernels are cached between runs, in a directory of the mode and of the kernels' text: numba's cache
+takes no notice of either a change of mode or a change in a module that a kernel's module imports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import adapters as kernel
+import numba
+import pytest
+from test_bits import FILES, NATIVE, TESTS
+
+MODE = os.environ.get("ADMIX_KERNEL_MODE", "")
+"""Set in the process that runs in a mode, and there alone."""
+MODES = {"plain": "NUMBA_DISABLE_JIT", "checked": "NUMBA_BOUNDSCHECK"}
+
+
+def cache_of(mode: str) -> Path:
+    """Where the kernels of this mode and text are cached."""
+    text = hashlib.sha256(f"{platform.machine()} {sys.version} {numba.__version__}".encode())
+    for path in sorted(NATIVE.glob("*.py")):
+        text.update(path.read_bytes())
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    return Path(tempfile.gettempdir()) / f"admix-kernels-{user}" / f"{mode}-{text.hexdigest()[:16]}"
+
+
+def environment(mode: str) -> dict[str, str]:
+    """This process's environment, without what steers numba or pytest, and with the mode."""
+    kept = {name: v for name, v in os.environ.items() if not name.startswith(("NUMBA_", "PYTEST_"))}
+    return kept | {MODES[mode]: "1", "NUMBA_CACHE_DIR": str(cache_of(mode)), "ADMIX_KERNEL_MODE": mode}
+
+
+if MODE:
+
+    def test_the_mode_is_on() -> None:
+        """A row with no room for its padding: numba would write past its end."""
+        assert bool(numba.config.DISABLE_JIT) == (MODE == "plain")
+        assert bool(numba.config.BOUNDSCHECK) == (MODE == "checked")
+        with pytest.raises(IndexError, match="out of bounds"):
+            kernel.pad([1] * 7, 0)
+
+else:
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_kernels_agree_with_their_twins(mode: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES, Path(__file__).name],
+            cwd=TESTS,
+            env=environment(mode),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        outcome = re.fullmatch(r"(\d+) passed in .*", done.stdout.splitlines()[-1].strip("= "))
+        assert outcome, done.stdout[-2000:]
+        assert int(outcome[1]) > 400
