@@ -159,7 +159,9 @@ class Cache:
             shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise RunError(
-                str(self.directory), f"the cache can't be written ({error.strerror})", "--cache-dir names another place"
+                str(self.directory),
+                f"the cache can't be written ({error.strerror})",
+                "--cache-dir names another place",
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -191,5 +193,7 @@ def clear(directory: Path) -> int:
     freed = 0
     for entry in entries(directory):
         freed += entry.size
-        shutil.rmtree(directory / (entry.key if entry.finished else entry.key + ".checkpoint"), ignore_errors=True)
+        shutil.rmtree(
+            directory / (entry.key if entry.finished else entry.key + ".checkpoint"), ignore_errors=True
+        )
     return freed

@@ -35,7 +35,18 @@ from admix.scenario import Scenario
 from admix.spectrum import StationarySpectrum
 from admix.theory import linked_spectrum
 
-_PACKAGES = ("numpy", "numba", "scipy", "pandas", "matplotlib", "demes", "demesdraw", "msprime", "tskit", "pyslim")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "demes",
+    "demesdraw",
+    "msprime",
+    "tskit",
+    "pyslim",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +130,9 @@ class _Plan:
             rare = float((counts * share)[share <= 0.015].sum())
         small = min(1.0, (n / 10_000) ** 0.75)
         markers = self.tables.n_markers
-        return cost.Load(morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers)
+        return cost.Load(
+            morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers
+        )
 
 
 def tables_key(genome: Genome, tables: Tables) -> str:
@@ -164,7 +177,8 @@ def _stage_seconds(plan: _Plan, stage: Stage, clock: schedule.Schedule) -> float
         if last >= first:
             sizes, counts = np.unique(clock.sizes(deme, first, last), return_counts=True)
             total += sum(
-                c * cost.tick_seconds(n, plan.load(n), plan.threads) for n, c in zip(sizes, counts, strict=True)
+                c * cost.tick_seconds(n, plan.load(n), plan.threads)
+                for n, c in zip(sizes, counts, strict=True)
             )
     return float(total)
 
@@ -232,7 +246,10 @@ def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
         (clock.size(d, t), d)
         for clock in plan.schedules.values()
         for d in {d for s in clock.sources() for d in clock.recipients(s)}
-        for t in (max(clock.first_pulse_tick(), int(clock.first_tick[d])), min(clock.today, int(clock.last_tick[d])))
+        for t in (
+            max(clock.first_pulse_tick(), int(clock.first_tick[d])),
+            min(clock.today, int(clock.last_tick[d])),
+        )
     )[0]
     planes = max(len(clock.sources()) for clock in plan.schedules.values())
     load = plan.load(size)
@@ -292,7 +309,9 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
         with RunWriter(options.out, options.force) as writer:
             for replicate in range(options.replicates):
                 for name in plan.branches:
-                    lineages = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
+                    lineages = _history(
+                        plan, name, plan.burnin(replicate), workers, progress, clock, histories
+                    )
                     for twin in plan.twins:
                         records = _branch(plan, name, replicate, twin, lineages, workers, progress, clock)
                         for table, frame in _frames(plan, records).items():
@@ -326,7 +345,13 @@ def _resolved(plan: _Plan) -> Scenario:
 
 
 def _history(
-    plan: _Plan, branch: str, burnin: int, workers: Workers, progress: Progress, clock: _Clock, told: dict[str, Any]
+    plan: _Plan,
+    branch: str,
+    burnin: int,
+    workers: Workers,
+    progress: Progress,
+    clock: _Clock,
+    told: dict[str, Any],
 ) -> list[dict[str, np.ndarray]]:
     stages = plan.stages[branch, burnin]
     by_name = {stage.name: _label(stage) for stage in stages}
@@ -409,7 +434,8 @@ def _frames(plan: _Plan, records: Records) -> dict[str, pd.DataFrame]:
         "spread.tsv": records.spread,
     }  # fmt: skip
     frames = {
-        name: pd.DataFrame(rows, columns=None if rows else results.SCHEMA[name].names) for name, rows in tables.items()
+        name: pd.DataFrame(rows, columns=None if rows else results.SCHEMA[name].names)
+        for name, rows in tables.items()
     }
     frames["landscape.tsv"] = pd.concat(parts, ignore_index=True)
     return frames

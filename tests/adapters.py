@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands between the kernels' arrays and the twins' sets and lists (tests/reference.py).
 
-Only this module knows the kernels' signatures, and how words, keys and padding hold a haplotype. Every call
-leaves the integers of NumPy free to wrap round, as those of the kernels do, so that it works with the JIT off.
+Only this module knows the kernels' signatures, and how words, keys and padding hold a haplotype. Every
+call leaves the integers of NumPy free to wrap round, as those of the kernels do, so that it works with the
+JIT off.
 """
 
 from __future__ import annotations
@@ -299,7 +300,7 @@ def weigh(
     masks, padded = mark_masks(weight, functional, far, plain_weight)
     out = np.full(3, STALE, np.int64)
     call(gametes.weigh, words(row, masks.shape[1]), *masks, padded, plain_weight, out)
-    return tuple(out.tolist())
+    return int(out[0]), int(out[1]), int(out[2])
 
 
 def weigh_rows(
@@ -336,7 +337,7 @@ def new_mutations(
     s_nodes: Sequence[float],
     h_bins: Sequence[float],
 ) -> dict[int, ref.Fresh]:
-    """The new mutations of the gametes of ``part`` by id; asserts that no other row of the table is touched."""
+    """The new mutations of the gametes of ``part``, by id; asserts that no other row is touched."""
     m = Mutations(capacity=max(ids, default=0) + 2)
     for name in m.columns:
         m.columns[name][:] = 77
@@ -462,9 +463,7 @@ def sum_words(rows: Sequence[Iterable[int]], effect: Sequence[int], part: tuple[
 
 def count_rare(sample: Sample, take: Sequence[int], part: tuple[int, int]) -> dict[int, int]:
     counts = np.zeros(sample.capacity, np.int64)
-    call(
-        cohort_kernels.count_rare, span(*part), np.array(take, np.int64), sample.rare, sample.n_rare, counts
-    )
+    call(cohort_kernels.count_rare, span(*part), np.array(take, np.int64), sample.rare, sample.n_rare, counts)
     return {i: n for i, n in enumerate(counts.tolist()) if n}
 
 
@@ -562,7 +561,7 @@ def scatter(
     room: int,
     common: Collection[ref.Mutation] = (),
 ) -> tuple[int, list[list[tuple[int, int]]], list[set[int]]]:
-    """(what it returns, each haplotype's list, each haplotype's bits); no lists if the room was too narrow."""
+    """(what it returns, each haplotype's list, its bits); no lists if the room was too narrow."""
     bit = {m: i for i, m in enumerate(sorted(common))}
     where = np.array([bit.get(m, -1) for m in mutations], np.int32)
     bits = np.zeros((n, len(bit) // 64 + 1), np.uint64)
@@ -608,9 +607,7 @@ class Town:
             m["effect"][i], m["correction"][i] = mutation.effect, mutation.correction
         layout = layout_of(np.array([ids[c] for c in common], np.int32), m)
         bit = {int(i): k for k, i in enumerate(layout.ids)}
-        lists = [
-            [ref.Mutation(x.axis, ids[x]) for x in h.mutations if ids[x] not in bit] for h in haplotypes
-        ]
+        lists = [[ref.Mutation(x.axis, ids[x]) for x in h.mutations if ids[x] not in bit] for h in haplotypes]
         rare, n_rare = key_rows(lists, room)
         rows = Rows.empty(len(haplotypes), layout.n_words, rare.shape[1], n_planes, tables.mark_words)
         rows.bits[:] = table(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Slow, obvious twins of the kernels of the native engine, on Python integers, sets and sorted lists.
 
-A kernel and its twin must agree bit for bit. The twins are written from the definitions: a haplotype is a set of
-mutations; a gamete is built site by site, by asking which strand the site is on; fitness is a sum over a dict of
-genotype counts; a random stream is splitmix64 on unbounded integers. They know nothing of words, masks, planes,
-padding or look-up tables. `COVERED_BY` names the twin of each kernel that has none of its own name.
+A kernel and its twin must agree bit for bit. The twins are written from the definitions: a haplotype is a
+set of mutations; a gamete is built site by site, by asking which strand the site is on; fitness is a sum over
+a dict of genotype counts; a random stream is splitmix64 on unbounded integers. They know nothing of masks,
+scratch, padding or look-up tables. `COVERED_BY` names the twin of each kernel that has none of its own name.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def order_by_parent(parents: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Meiosis:
-    """What a gamete's draws decided: for each chromosome the strand it starts on, and where it crosses over."""
+    """What a gamete's draws decided: for each chromosome the strand it starts on, and its crossovers."""
 
     chrom_axis: Sequence[int]
     coins: Sequence[int]
@@ -224,7 +224,7 @@ def splice_sums(
 
 
 def splice_rare(a: Iterable[Mutation], b: Iterable[Mutation], cuts: Sequence[int]) -> list[Mutation]:
-    """The mutations of ``a`` where the gamete is on its first strand, and those of ``b`` where on the other."""
+    """The mutations of ``a`` where the gamete is on its first strand, and of ``b`` where on the other."""
     kept = [m for m in a if strand_at(m.axis, cuts) == 0]
     kept += [m for m in b if strand_at(m.axis, cuts) == 1]
     return sorted(kept)
@@ -303,7 +303,7 @@ def new_mutations(
     s_nodes: Sequence[float],
     h_bins: Sequence[float],
 ) -> list[Fresh]:
-    """The ``n`` new mutations of gamete ``g``; each takes a draw for its place, one for s, one for its uid."""
+    """The ``n`` new mutations of gamete ``g``; each takes a draw for its place, for s and for its uid."""
     draws = Draws(stream(key, tick, g))
     draws.next()  # the one that gave the number
     found = []

@@ -84,9 +84,7 @@ def test_corrections_of_any_two_haplotypes(sample: kernel.Sample) -> None:
             assert kernel.common_correction(sample, a, b) == ref.common_correction(
                 one & common, other & common
             )
-            assert kernel.rare_correction(sample, a, b) == ref.common_correction(
-                one - common, other - common
-            )
+            assert kernel.rare_correction(sample, a, b) == ref.common_correction(one - common, other - common)
 
 
 @pytest.mark.parametrize("s", [-1e-7, -0.01, -0.5, -0.999999999])
@@ -252,9 +250,7 @@ def test_recode_there_and_back_changes_nothing() -> None:
     everything = sorted({m for h in sample.haplotypes for m in h})
     take = list(range(len(sample.rows)))
     room = len(everything) + 8
-    made = kernel.Recoded(
-        sample, sample.common, [], [], take, take, (0, len(take)), len(take), room
-    )
+    made = kernel.Recoded(sample, sample.common, [], [], take, take, (0, len(take)), len(take), room)
     assert made.short == 0
     assert (made.bits == sample.bits).all()
     assert (made.n_rare == sample.n_rare).all()
@@ -265,9 +261,7 @@ def test_recode_there_and_back_changes_nothing() -> None:
 @pytest.mark.parametrize("n_markers", [1, 63, 64, 65, 130])
 def test_remark(plane: int, n_markers: int) -> None:
     rng = random.Random(n_markers)
-    planes = [
-        [{k for k in range(n_markers) if rng.random() < 0.5} for _ in range(5)] for _ in range(3)
-    ]
+    planes = [[{k for k in range(n_markers) if rng.random() < 0.5} for _ in range(5)] for _ in range(3)]
     take, places = [4, 0, 2], [1, 5, 0]
     found = kernel.remark(planes, n_markers, take, places, plane, 6)
     for g, o in zip(take, places, strict=True):

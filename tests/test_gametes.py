@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernels that make gametes against tests/reference.py; and that what is drawn is distributed as it should be."""
+"""Kernels that make gametes against tests/reference.py; and whether what is drawn is distributed rightly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import random
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import adapters as kernel
 import chance
@@ -350,7 +351,7 @@ def test_new_mutations(part: tuple[int, int], key: int) -> None:
     counts = [2, 0, 1, 40, 3]
     ids = random.Random(1).sample(range(100), sum(counts))
     found = kernel.new_mutations(key, 12, part, counts, ids, TARGET, NODES, DOMINANCE)
-    expected = {}
+    expected: dict[int, ref.Fresh] = {}
     for g in range(*part):
         mine = ids[sum(counts[:g]) : sum(counts[: g + 1])]
         made = ref.new_mutations(key, 12, g, counts[g], TARGET, NODES, DOMINANCE)
@@ -414,20 +415,18 @@ def town(
         pair = []
         for _ in range(2):
             carried = frozenset(m for m in mutations if rng.random() < share)
-            marks = tuple(
-                frozenset(k for k in range(100) if rng.random() < 0.5) for _ in range(n_planes)
-            )
+            marks = tuple(frozenset(k for k in range(100) if rng.random() < 0.5) for _ in range(n_planes))
             pair.append(ref.Chromatid(carried, marks))
         individuals.append((pair[0], pair[1]))
     common = rng.sample(mutations, int(stored * n_mutations))
     if lethal:  # everybody but individual 1 is dead
         killer = ref.Mutation(2**25, 20_000, *ref.set_effects(-0.999999999, 0.0))
-        individuals = [
-            pair
-            if i == 1
-            else tuple(replace(strand, mutations=strand.mutations | {killer}) for strand in pair)
-            for i, pair in enumerate(individuals)
-        ]
+        for i, (a, b) in enumerate(individuals):
+            if i != 1:
+                individuals[i] = (
+                    replace(a, mutations=a.mutations | {killer}),
+                    replace(b, mutations=b.mutations | {killer}),
+                )
     tables = kernel.town_tables(
         chrom_axis, [poisson_cdf(m * cuts).tolist() for m in (0.2, 1.0, 1.8)], mutation_cdf, TARGET, NODES,
         DOMINANCE, mark_axis, weight, functional, far, 100,
@@ -435,7 +434,7 @@ def town(
     return kernel.Town(tables, individuals, common, n_planes, room)
 
 
-TOWNS = {
+TOWNS: dict[str, dict[str, Any]] = {
     "usual": {},
     "no common site": {"stored": 0.0},
     "no rare mutation": {"stored": 1.0},
@@ -513,8 +512,8 @@ def meioses() -> list[tuple[list[int], int]]:
 
 @cache
 def positions() -> list[list[list[int]]]:
-    """Positions of each gamete's crossovers, chromosome by chromosome. A cut at the very start of a chromosome
-    is the coin's; that a crossover falls there too has a probability below 1e-4 in all of them."""
+    """Positions of each gamete's crossovers, chromosome by chromosome. A cut at the very start of a
+    chromosome is the coin's; that any crossover falls there too has a probability below 1e-4."""
     return [
         [[x for x in cuts if start < x < end] for start, end in itertools.pairwise(CHROM_AXIS)]
         for cuts, _ in meioses()
@@ -523,9 +522,9 @@ def positions() -> list[list[list[int]]]:
 
 @pytest.mark.parametrize("chrom", [0, 1, 2, None], ids=["first", "second", "third", "all"])
 def test_chance_number_of_crossovers_is_poisson(chrom: int | None) -> None:
-    """Chi-square of 24,000 gametes' numbers of crossovers, on each chromosome and on all (whose sum is Poisson
-    only if they are independent): false alarms 1e-6; a map a tenth too long is refused with power above
-    0.999."""
+    """Chi-square of 24,000 gametes' numbers of crossovers, on each chromosome and on all (whose sum is
+    Poisson only if they are independent): false alarms 1e-6; a map a tenth too long is refused with power
+    above 0.999."""
     numbers = np.array([[len(p) for p in gamete] for gamete in positions()])
     found = numbers.sum(axis=1) if chrom is None else numbers[:, chrom]
     mean = sum(MORGANS) if chrom is None else MORGANS[chrom]
@@ -536,8 +535,8 @@ def test_chance_number_of_crossovers_is_poisson(chrom: int | None) -> None:
 
 
 def test_chance_positions_of_crossovers_are_uniform() -> None:
-    """Chi-square of some 110,000 positions in 16 equal parts of their chromosomes: false alarms 1e-6; a density
-    that rises by a tenth above the mean from one end to the other is refused with power above 0.999."""
+    """Chi-square of some 110,000 positions in 16 equal parts of their chromosomes: false alarms 1e-6; a
+    density that rises from 0.9 to 1.1 of the mean along them is refused with power above 0.999."""
     relative = [
         16 * (x - CHROM_AXIS[c]) // (CHROM_AXIS[c + 1] - CHROM_AXIS[c])
         for gamete in positions()
@@ -551,10 +550,11 @@ def test_chance_positions_of_crossovers_are_uniform() -> None:
 
 
 def test_chance_coins_are_fair() -> None:
-    """Chi-square of the 8 ways in which three chromosomes start, in 24,000 gametes: fair and independent, false
-    alarms 1e-6; coins that show one side with 0.53 are refused with power above 0.999."""
+    """Chi-square of the 8 ways in which three chromosomes start, in 24,000 gametes: fair and independent,
+    false alarms 1e-6; coins that show one side with 0.53 are refused with power above 0.999."""
     starts = [
-        sum((first + ref.strand_at(CHROM_AXIS[c], cuts)) % 2 << c for c in range(3)) for cuts, first in meioses()
+        sum((first + ref.strand_at(CHROM_AXIS[c], cuts)) % 2 << c for c in range(3))
+        for cuts, first in meioses()
     ]
     observed = np.bincount(starts, minlength=8)
     fair = np.full(8, 1 / 8)
@@ -565,8 +565,8 @@ def test_chance_coins_are_fair() -> None:
 
 @pytest.mark.parametrize(("left", "right", "morgans"), [(2, 2, 0.29), (1, 1, 0.6), (0, 2, math.inf)])
 def test_chance_recombination_follows_haldane(left: int, right: int, morgans: float) -> None:
-    """Share of 24,000 gametes that recombine two sites against (1 - exp(-2 d)) / 2 (Haldane 1919), also across
-    chromosomes: false alarms 1e-6; a share a tenth lower is refused with power above 0.999."""
+    """Share of 24,000 gametes that recombine two sites against (1 - exp(-2 d)) / 2 (Haldane 1919), also
+    across chromosomes: false alarms 1e-6; a share a tenth lower is refused with power above 0.999."""
     x = CHROM_AXIS[left] + 12345
     d = 0 if math.isinf(morgans) else morgans / MORGANS[right]
     y = x + int(d * (CHROM_AXIS[right + 1] - CHROM_AXIS[right])) if left == right else CHROM_AXIS[right] + 99
@@ -578,8 +578,8 @@ def test_chance_recombination_follows_haldane(left: int, right: int, morgans: fl
 
 
 def test_chance_parents_are_chosen_by_weight() -> None:
-    """Chi-square of 60,000 parents among ten of weights from 2**28 to 2**32, and two of weight 0 who are never
-    chosen: false alarms 1e-6; one parent's weight a tenth higher is refused with power above 0.999."""
+    """Chi-square of 60,000 parents among ten of weights from 2**28 to 2**32, and two of weight 0 who are
+    never chosen: false alarms 1e-6; one parent's weight a tenth higher is refused with power above 0.999."""
     weights = [2**32, 0, 2**31, 2**30, 2**29, 2**28, 3 * 2**30, 2**32 - 1, 2**28, 2**29, 0, 2**31]
     choose = kernel.chooser(weights, 16)
     found = [choose(ref.mix(ref.stream(5, 1, g) + ref.GOLDEN & kernel.ALL)) for g in range(60_000)]

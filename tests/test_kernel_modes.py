@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import adapters as kernel
 import numba
@@ -45,8 +46,9 @@ if MODE:
 
     def test_the_mode_is_on() -> None:
         """A row with no room for its padding: numba would write past its end."""
-        assert bool(numba.config.DISABLE_JIT) == (MODE == "plain")
-        assert bool(numba.config.BOUNDSCHECK) == (MODE == "checked")
+        config: Any = numba.config
+        assert bool(config.DISABLE_JIT) == (MODE == "plain")
+        assert bool(config.BOUNDSCHECK) == (MODE == "checked")
         with pytest.raises(IndexError, match="out of bounds"):
             kernel.pad([1] * 7, 0)
 

@@ -75,8 +75,8 @@ def test_effects_of_many_mutations() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_chance_scatter_draws_every_set_of_carriers_alike(count: int) -> None:
-    """Chi-square of 30,000 mutations over the sets of 1, 2, 3 or 4 of 5 haplotypes: false alarms 1e-6; one set
-    that comes a quarter more often is refused with power above 0.999."""
+    """Chi-square of 30,000 mutations over the sets of 1, 2, 3 or 4 of 5 haplotypes: false alarms 1e-6; one
+    set that comes a quarter more often is refused with power above 0.999."""
     n, times = 5, 30_000
     lists = kernel.scatter(9, [ref.Mutation(k, k) for k in range(times)], [count] * times, n, times + 8)[1]
     carriers: list[list[int]] = [[] for _ in range(times)]

@@ -75,7 +75,10 @@ def main() -> None:
         return {stage.name: stage for stage in found}
 
     def make(stage: Stage, ancestor: Stage) -> Arrays:
-        print(f"{time.monotonic() - began:7.0f} s  {stage.name} {stage.content['burnin']} ({stage.ticks:,} ticks)", flush=True)
+        print(
+            f"{time.monotonic() - began:7.0f} s  {stage.name} {stage.content['burnin']} ({stage.ticks:,} ticks)",
+            flush=True,
+        )
         made = history.make([ancestor, stage])[stage.name]
         curves[stage.key] = made[1]["curve"]
         return made[0]
@@ -95,7 +98,15 @@ def main() -> None:
     for k in range(given.starts):
         plan = stages("stationary", k)
         arrays = make(plan["modern"], plan["ancestor"])
-        starts.append({"start": "stationary", "ancestor": k, "number": k, "fitness": load_of(arrays)[0], "load": -load_of(arrays)[1]})
+        starts.append(
+            {
+                "start": "stationary",
+                "ancestor": k,
+                "number": k,
+                "fitness": load_of(arrays)[0],
+                "load": -load_of(arrays)[1],
+            }
+        )
         write(truth, archaic_rows(archaic, load_of, given), starts)
     for k in range(given.ancestors * given.moderns):
         a = k % given.ancestors
@@ -115,7 +126,12 @@ def main() -> None:
                 records = run.run([archaic[i], modern], lambda fraction, note: None)
                 share = {row["generation"]: row["ancestry_mean"] for row in records.trajectory}
                 truth.append(
-                    {"burnin": i, "ancestor": a, "seed": i + 1, "S": -np.log(records.pulse[0]["fitness_archaic_relative"])}
+                    {
+                        "burnin": i,
+                        "ancestor": a,
+                        "seed": i + 1,
+                        "S": -np.log(records.pulse[0]["fitness_archaic_relative"]),
+                    }
                     | {f"p{g}": 100 * share[g] for g in (1, 2, 5, 10, 20, 50, 100)}
                 )
                 print(truth[-1], flush=True)
@@ -124,7 +140,9 @@ def main() -> None:
 
 def archaic_rows(archaic: dict[int, Arrays], load_of, given) -> list[dict[str, float]]:  # type: ignore[no-untyped-def]
     """One row an archaic lineage: log of mean fitness."""
-    return [{"number": k, "ancestor": k % given.ancestors, "fitness": load_of(a)[0]} for k, a in archaic.items()]
+    return [
+        {"number": k, "ancestor": k % given.ancestors, "fitness": load_of(a)[0]} for k, a in archaic.items()
+    ]
 
 
 def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  # type: ignore[type-arg]
@@ -140,13 +158,18 @@ def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  
         lines += ["## Truth test", "", *markdown(frame), ""]
         mean, error = frame["S"].mean(), frame["S"].std() / np.sqrt(len(frame))
         verdict = "pass" if abs(mean - S_PUBLISHED) <= 0.08 else "FAIL"
-        lines += [f"Mean S {mean:.3f} +- {error:.3f} (standard error), wanted 0.766 +- 0.08: **{verdict}**.", ""]
+        lines += [
+            f"Mean S {mean:.3f} +- {error:.3f} (standard error), wanted 0.766 +- 0.08: **{verdict}**.",
+            "",
+        ]
         if len(frame) > 2:
             for g, wanted in PUBLISHED.items():
                 fit = stats.linregress(frame["S"], np.log(frame[f"p{g}"]))
                 read = float(np.exp(fit.intercept + fit.slope * S_PUBLISHED))
                 verdict = "pass" if abs(read / wanted - 1) <= 0.1 else "FAIL"
-                lines.append(f"- Generation {g}: {read:.2f} % at S = 0.766 (slope {fit.slope:.2f}), published {wanted} %: **{verdict}**")
+                lines.append(
+                    f"- Generation {g}: {read:.2f} % at S = 0.766 (slope {fit.slope:.2f}), published {wanted} %: **{verdict}**"
+                )
             lines.append("")
     both = pd.DataFrame(starts)
     if len(both):
@@ -171,7 +194,10 @@ def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  
 def markdown(frame: pd.DataFrame) -> list[str]:
     """A table's lines."""
     head = [f"| {' | '.join(frame.columns)} |", "|" + "---|" * len(frame.columns)]
-    return head + ["| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) + " |" for row in frame.itertuples(index=False)]
+    return head + [
+        "| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) + " |"
+        for row in frame.itertuples(index=False)
+    ]
 
 
 if __name__ == "__main__":

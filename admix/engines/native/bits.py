@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config as numba_config
+from numba import njit, types
 from numba.extending import intrinsic
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -29,13 +30,13 @@ SHIFT6 = np.uint64(6)
 LOW32 = np.uint64(0xFFFFFFFF)
 TWO53 = 1.0 / 9007199254740992.0
 
-if config.DISABLE_JIT:
+if getattr(numba_config, "DISABLE_JIT"):  # noqa: B009, mypy does not see it
 
-    def popcount(x: Any) -> int:
+    def popcount(x: Any) -> Any:
         """Number of set bits of a word."""
         return int(x).bit_count()
 
-    def lowest(x: Any) -> int:
+    def lowest(x: Any) -> Any:
         """Index of the lowest set bit of a word that is not zero."""
         v = int(x)
         return (v & -v).bit_length() - 1
@@ -43,26 +44,26 @@ if config.DISABLE_JIT:
 else:
 
     @intrinsic
-    def _ctpop(typingctx: Any, x: Any) -> Any:
+    def _ctpop(typingctx: Any, x: Any = None) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.ctpop(args[0])
 
         return types.uint64(types.uint64), codegen
 
     @intrinsic
-    def _cttz(typingctx: Any, x: Any) -> Any:
+    def _cttz(typingctx: Any, x: Any = None) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
         return types.uint64(types.uint64), codegen
 
     @njit(nogil=True)
-    def popcount(x: Any) -> int:
+    def popcount(x: Any) -> Any:
         """Number of set bits of a word."""
         return np.int64(_ctpop(np.uint64(x)))
 
     @njit(nogil=True)
-    def lowest(x: Any) -> int:
+    def lowest(x: Any) -> Any:
         """Index of the lowest set bit of a word that is not zero."""
         return np.int64(_cttz(np.uint64(x)))
 

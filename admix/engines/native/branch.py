@@ -61,7 +61,9 @@ class Branch:
         self.world = World(
             tables,
             schedule.deme_names,
-            lambda purpose, deme: seeds.stream_key("run", plan.seed, plan.branch, plan.replicate, purpose, deme),
+            lambda purpose, deme: seeds.stream_key(
+                "run", plan.seed, plan.branch, plan.replicate, purpose, deme
+            ),
             workers,
             n_planes=len(self.sources),
             selected=plan.twin == "none",
@@ -85,7 +87,9 @@ class Branch:
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
                 for pulse in pulses:
                     self._flag(pulse)
-                parental = {d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes}
+                parental = {
+                    d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes
+                }
                 parents = world.breed(tick, cohorts)
                 self._inherit(tick, cohorts, parents)
                 for k, pulse in enumerate(pulses):
@@ -109,7 +113,9 @@ class Branch:
 
     def _generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
         p = self.plan
-        return seeds.generator("run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick)
+        return seeds.generator(
+            "run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick
+        )
 
     def _needed(self) -> dict[int, set[int]]:
         """Demes worth simulating at each tick: those whose descendants are looked at in the end."""
@@ -162,7 +168,9 @@ class Branch:
         self, k: int, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]
     ) -> None:
         world = self.world
-        rows = next((g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int))
+        rows = next(
+            (g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int)
+        )
         if pulse.unit == "individuals" and len(rows):
             log = world.log_fitness(pulse.target)
             come = np.zeros(cohort.n, bool)
@@ -200,7 +208,10 @@ class Branch:
                 weights = world.demes[deme].rows.ancestry[plane].sum(axis=0)
                 whole = self.tables.mark_total * (2 * world.demes[deme].n)
                 p05, p50, p95 = np.percentile(shares, [5, 50, 95])
-                labels = self._labels(source) | {"deme": self.schedule.deme_names[deme], "generation": generation}
+                labels = self._labels(source) | {
+                    "deme": self.schedule.deme_names[deme],
+                    "generation": generation,
+                }
                 flag = (world.mutations["archaic"] >> np.uint8(plane)) & 1 == 1
                 load = -world.flagged_log_fitness(deme, flag).mean() if world.selected else 0.0
                 self.records.trajectory.append(
@@ -258,7 +269,9 @@ class Branch:
                 then = early.back_to(tick, self.first - 1, pulsed[self.first - 1])
                 kin = self._kin(source)
                 known = sum(int(f.sum()) for f in then.values())
-                values[f"genealogical@{years / 1000:g}ka"] = sum(int(f.sum()) for d, f in then.items() if d in kin) / known
+                values[f"genealogical@{years / 1000:g}ka"] = (
+                    sum(int(f.sum()) for d, f in then.items() if d in kin) / known
+                )
             values["dna"] = float(dna) / (2 * n * int(self.tables.mark_total[0]))
             for measure, value in values.items():
                 self.records.ancestors.append(

@@ -25,7 +25,7 @@ DROP = -2
 
 
 @njit(nogil=True)
-def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) -> int:
+def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) -> Any:
     """Sum over sites where both rows have the bit of log(1 + s) - 2 log(1 + hs).
 
     ``words`` int32 lists the words in which ``mask`` (uint64, a word each) has any site with a correction.
@@ -38,7 +38,7 @@ def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) ->
 
 
 @njit(nogil=True)
-def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: Any) -> int:
+def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: Any) -> Any:
     """The same for two lists of rare keys.
 
     ``seen`` uint64[SEEN_WORDS] is scratch, all 0 before and after: a bit for each id of ``a`` modulo its size
@@ -138,7 +138,7 @@ def count_bits(span: Any, rows: Any, bits: Any, counts: Any) -> None:
 def recode(
     span: Any, rows: Any, places: Any, bits: Any, site_id: Any, site_key: Any, rare: Any, n_rare: Any,
     target: Any, added: Any, added_key: Any, new_effect: Any, out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Write ``rows[span[0]:span[1]]`` in another layout of common and rare sites, to the rows ``places``.
 
     ``target`` int32[ids] says where each mutation goes: a bit of the new layout, ``RARE`` or ``DROP``.

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
-from numba import config
+from numba import config as numba_config
 
 from admix.cache import default_directory
+
+config: Any = numba_config
 
 
 def kernel_folder() -> Path:

@@ -32,7 +32,7 @@ _S32 = np.uint64(32)
 _ZERO = np.uint64(0)
 MAX_CUTS = 1024
 """Room for crossovers and chromosome ends in one gamete; a map of 400 M stays far below it."""
-CHUNK = np.uint64(16)
+CHUNK = np.uint64(8)
 """Words that are copied at a time."""
 PAD = 8
 """Keys of all ones that end every row of rare keys."""
@@ -57,7 +57,7 @@ def guide_table(cumulative: Any, guide: Any) -> None:
 
 
 @njit(nogil=True)
-def choose_parent(z: Any, cumulative: Any, guide: Any) -> int:
+def choose_parent(z: Any, cumulative: Any, guide: Any) -> Any:
     """The parent whose share of the summed weights holds the draw ``z`` (uint64)."""
     u = unit(z)
     n = cumulative.shape[0]
@@ -72,7 +72,9 @@ def choose_parent(z: Any, cumulative: Any, guide: Any) -> int:
 
 
 @njit(nogil=True, cache=True)
-def choose_parents(key: Any, tick: Any, rows: Any, span: Any, cumulative: Any, guide: Any, parents: Any) -> None:
+def choose_parents(
+    key: Any, tick: Any, rows: Any, span: Any, cumulative: Any, guide: Any, parents: Any
+) -> None:
     """Fill ``parents[g]`` (int32) for the gametes g in ``rows[span[0]:span[1]]``."""
     for r in range(span[0], span[1]):
         g = rows[r]
@@ -161,7 +163,7 @@ def crossovers(state: Any, chrom_axis: Any, crossover_cdf: Any, cuts: Any) -> An
 
 
 @njit(nogil=True)
-def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> int:
+def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> Any:
     """Index of the first site at or after axis position ``x``; ``grid[j]`` holds that of ``j << shift``."""
     n = np.uint64(axis.shape[0])
     i = np.uint64(grid[x >> shift])
@@ -171,11 +173,36 @@ def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> int:
 
 
 @njit(nogil=True)
-def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """Fill ``row`` with the bits of strand ``a``, changing to ``b`` and back at each edge.
+def copy8(row: Any, o: Any, source: Any, i: Any) -> None:
+    """Copy 8 values from ``source[i]`` on to ``row[o]`` on (uint64 indices).
+
+    All are read before any is written: only then may the compiler use vector instructions, as it can't know that
+    the arrays don't overlap.
+    """
+    v0 = source[i]
+    v1 = source[i + np.uint64(1)]
+    v2 = source[i + np.uint64(2)]
+    v3 = source[i + np.uint64(3)]
+    v4 = source[i + np.uint64(4)]
+    v5 = source[i + np.uint64(5)]
+    v6 = source[i + np.uint64(6)]
+    v7 = source[i + np.uint64(7)]
+    row[o] = v0
+    row[o + np.uint64(1)] = v1
+    row[o + np.uint64(2)] = v2
+    row[o + np.uint64(3)] = v3
+    row[o + np.uint64(4)] = v4
+    row[o + np.uint64(5)] = v5
+    row[o + np.uint64(6)] = v6
+    row[o + np.uint64(7)] = v7
+
+
+@njit(nogil=True)
+def copy_runs(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
+    """Copy whole words of strand ``a``, changing to ``b`` and back after each word that has an edge in it.
 
     ``edges`` int64 are bit indices, non-decreasing. Words are copied CHUNK at a time and what was too many is
-    overwritten by the next run: runs end unforeseeably, and a loop that does costs more than the words.
+    overwritten by the next run: runs end unforeseeably, and a loop that does so costs more than the words.
     """
     n_words = np.uint64(row.shape[0])
     x = _ZERO
@@ -185,39 +212,25 @@ def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
         source = b if j & 1 else a
         while x <= last:
             if x + CHUNK <= n_words:
-                for t in range(16):
-                    row[x + np.uint64(t)] = source[x + np.uint64(t)]
+                copy8(row, x, source, x)
                 x += CHUNK
             else:
                 row[x] = source[x]
                 x += ONE
         x = last + ONE
-    for j in range(n_edges):
-        w = np.uint64(edges[j]) >> SHIFT6
-        if w < n_words:
-            # every edge in a word flips the strand of the bits from it on
-            high = ALL << (np.uint64(edges[j]) & LOW6)
-            row[w] = (row[w] & ~high) | ((a[w] if j & 1 else b[w]) & high)
 
 
 @njit(nogil=True)
-def splice_sums(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """The same for int32 sums of words; those of words with an edge are left for the caller."""
+def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
+    """Fill ``row`` with the bits of strand ``a``, changing to ``b`` and back at each edge (see copy_runs)."""
+    copy_runs(row, a, b, edges, n_edges)
     n_words = np.uint64(row.shape[0])
-    x = _ZERO
-    for j in range(n_edges + 1):
-        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
-        last = min(last, n_words - ONE)
-        source = b if j & 1 else a
-        while x <= last:
-            if x + CHUNK <= n_words:
-                for t in range(16):
-                    row[x + np.uint64(t)] = source[x + np.uint64(t)]
-                x += CHUNK
-            else:
-                row[x] = source[x]
-                x += ONE
-        x = last + ONE
+    for j in range(n_edges):
+        w = np.uint64(edges[j]) >> SHIFT6
+        if w < n_words:
+            # every edge in a word changes the strand of the bits from it on
+            high = ALL << (np.uint64(edges[j]) & LOW6)
+            row[w] = (row[w] & ~high) | ((a[w] if j & 1 else b[w]) & high)
 
 
 @njit(nogil=True)
@@ -258,7 +271,7 @@ def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) ->
 
 
 @njit(nogil=True)
-def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> int:
+def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> Any:
     """Fill ``row`` with the keys of strand ``a``, changing to ``b`` and back at each cut; return how many.
 
     Keys are uint64, axis position in the high half, sorted, and end with ``PAD`` keys of all ones, which lets
@@ -285,11 +298,10 @@ def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> int:
 def take_keys(row: Any, o: Any, keys: Any, i: Any, end: Any) -> Any:
     """Copy the keys from ``i`` on that are below ``end`` to ``row`` at ``o``; return the places reached."""
     while True:
-        c = 0
+        c = np.int64(0)
         for t in range(PAD):
             c += np.int64(keys[i + np.uint64(t)] < end)
-        for t in range(PAD):
-            row[o + np.uint64(t)] = keys[i + np.uint64(t)]
+        copy8(row, o, keys, i)
         i += np.uint64(c)
         o += np.uint64(c)
         if c < PAD:
@@ -300,7 +312,7 @@ def take_keys(row: Any, o: Any, keys: Any, i: Any, end: Any) -> Any:
 def skip_keys(keys: Any, i: Any, end: Any) -> Any:
     """The place of the first key from ``i`` on that is not below ``end``."""
     while True:
-        c = 0
+        c = np.int64(0)
         for t in range(PAD):
             c += np.int64(keys[i + np.uint64(t)] < end)
         i += np.uint64(c)
@@ -326,7 +338,9 @@ def insert_key(row: Any, n: Any, key: Any) -> None:
 
 
 @njit(nogil=True)
-def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any) -> None:
+def weigh(
+    row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any
+) -> None:
     """Sum the weights of a marker row's set bits: all, functional, far -> ``out`` int64[3].
 
     ``plain``, ``odd``, ``functional`` and ``far`` are masks, uint64[w]; markers in ``plain`` all weigh
@@ -444,7 +458,7 @@ def make_gametes(
     # out
     out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any, out_load: Any, out_marks: Any,
     out_ancestry: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Make gametes from the individuals of one deme.
 
     Gamete ``g = rows[i]`` draws its parent and its crossovers from the stream (key, tick, g), so its
@@ -485,7 +499,7 @@ def make_gametes(
         b = 2 * p + 1 - first
         edges_of(cuts, n_cuts, axis, grid, shift, edges)
         splice(out_bits[o], bits[a], bits[b], edges, n_cuts)
-        splice_sums(out_sums[o], sums[a], sums[b], edges, n_cuts)
+        copy_runs(out_sums[o], sums[a], sums[b], edges, n_cuts)
         sum_cut_words(out_sums[o], out_bits[o], edges, n_cuts, site_effect)
         load = 0
         for w in range(n_words):
@@ -508,5 +522,14 @@ def make_gametes(
             edges_of(cuts, n_cuts, mark_axis, mark_grid, shift, edges)
             for q in range(n_planes):
                 splice(out_marks[q, o], marks[q, a], marks[q, b], edges, n_cuts)
-                weigh(out_marks[q, o], masks[0], masks[1], masks[2], masks[3], mark_weight, plain_weight, out_ancestry[q, o])
+                weigh(
+                    out_marks[q, o],
+                    masks[0],
+                    masks[1],
+                    masks[2],
+                    masks[3],
+                    mark_weight,
+                    plain_weight,
+                    out_ancestry[q, o],
+                )
     return short

@@ -85,7 +85,12 @@ def lineages(schedule: Schedule) -> list[tuple[int, ...]]:
 
 
 def plan_stages(
-    schedule: Schedule, tables_key: str, start_mode: str, ancestral_burnin: float, relax: int, burnin: int,
+    schedule: Schedule,
+    tables_key: str,
+    start_mode: str,
+    ancestral_burnin: float,
+    relax: int,
+    burnin: int,
     ancestor_burnin: int | None = None,
 ) -> list[Stage]:
     """Return the stages of a history, the ancestor first.
@@ -105,8 +110,8 @@ def plan_stages(
     pulse = schedule.first_pulse_tick()
     size = schedule.size(schedule.root, 0)
     length = round(ancestral_burnin * size) if start_mode == "forward" else relax
-    common = {"results": RESULTS_VERSION, "tables": tables_key, "burnin": burnin, "unit": 26}
-    content = common | {
+    common: dict[str, Any] = {"results": RESULTS_VERSION, "tables": tables_key, "burnin": burnin, "unit": 26}
+    content: dict[str, Any] = common | {
         "stage": "ancestor",
         "name": schedule.deme_names[schedule.root],
         "sizes": _runs(schedule.sizes(schedule.root, -length, 0)),
@@ -131,7 +136,9 @@ def plan_stages(
             "last": pulse - 1,
             "parents from": min(oldest, pulse),
             "demes": [d for d in schedule.to_dict(pulse)["demes"] if d["index"] in demes],
-            "migrations": [m for m in schedule.to_dict(pulse)["migrations"] if m[0] in demes or m[1] in demes],
+            "migrations": [
+                m for m in schedule.to_dict(pulse)["migrations"] if m[0] in demes or m[1] in demes
+            ],
         }
         name = "+".join(schedule.deme_names[d] for d in demes)
         stages.append(Stage(name, demes, first, pulse - 1, content, content_key(content), ancestor.key))
@@ -254,7 +261,9 @@ class History:
                 if tick % _LOAD_EVERY == 0 or tick == stage.last:
                     curve += [[tick, i, float(world.log_fitness(i).mean())] for i in sorted(world.demes)]
                     self.report(
-                        stage.name, self._fraction(stage, tick), f"tick {tick - stage.first + 1:,} of {stage.ticks:,}"
+                        stage.name,
+                        self._fraction(stage, tick),
+                        f"tick {tick - stage.first + 1:,} of {stage.ticks:,}",
                     )
                 stop = pending.signal is not None
                 if tick < stage.last and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):

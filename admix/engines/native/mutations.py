@@ -28,7 +28,7 @@ class Mutations:
 
     def __init__(self, capacity: int = 1 << 16) -> None:
         self.capacity = capacity
-        self.columns = {name: np.zeros(capacity, dtype) for name, dtype in COLUMNS.items()}
+        self.columns: dict[str, np.ndarray] = {name: np.zeros(capacity, dtype) for name, dtype in COLUMNS.items()}
         self._free = np.arange(capacity, dtype=np.int32)
         self._next = 0
 

@@ -34,9 +34,7 @@ class Pedigree:
         """Keep one tick."""
         top = max((int(p.max(initial=0)) for p in parents.values()), default=0)
         dtype = np.min_scalar_type(top)
-        self.births[tick] = {
-            i: Birth(parents[i].astype(dtype), tuple(c.groups)) for i, c in cohorts.items()
-        }
+        self.births[tick] = {i: Birth(parents[i].astype(dtype), tuple(c.groups)) for i, c in cohorts.items()}
         self.sizes[tick] = {i: c.n for i, c in cohorts.items()}
 
     def pack(self) -> dict[str, np.ndarray]:

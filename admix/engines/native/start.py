@@ -18,7 +18,9 @@ Draw = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @njit(nogil=True, cache=True)
-def scatter(key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, n_rare: Any, holders: Any) -> int:
+def scatter(
+    key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, n_rare: Any, holders: Any
+) -> Any:
     """Give each mutation, in order, to ``counts[k]`` haplotypes drawn without replacement.
 
     ``keys`` uint64[k] ascending; ``sites`` int32[k] is a mutation's bit in ``bits``, or -1: it goes to the rows
@@ -35,12 +37,12 @@ def scatter(key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, 
         got = 0
         while got < wanted:
             state += GOLDEN
-            g = np.int64(below(mix(state), np.uint64(n)))
-            if holders[g] != k:
-                holders[g] = k
+            drawn = np.int64(below(mix(state), np.uint64(n)))
+            if holders[drawn] != k:
+                holders[drawn] = k
                 got += 1
                 if not invert:
-                    give(g, keys[k], sites[k], bits, rare, n_rare)
+                    give(drawn, keys[k], sites[k], bits, rare, n_rare)
         if invert:
             for g in range(n):
                 if holders[g] != k:
@@ -67,7 +69,9 @@ def _effects_of(s: Any, h: Any, ids: Any, effect: Any, correction: Any) -> None:
         set_effects(s[k], h[k], ids[k], effect, correction)
 
 
-def add_mutations(world: World, rng: np.random.Generator, s: np.ndarray, h: np.ndarray, deme: int, born: int) -> np.ndarray:
+def add_mutations(
+    world: World, rng: np.random.Generator, s: np.ndarray, h: np.ndarray, deme: int, born: int
+) -> np.ndarray:
     """Enter mutations at random places of the target into the table; return their ids (int32)."""
     m, t = world.mutations, world.tables
     ids = m.take(len(s))
@@ -75,7 +79,9 @@ def add_mutations(world: World, rng: np.random.Generator, s: np.ndarray, h: np.n
     j = np.searchsorted(t.target_cum, site, side="right") - 1
     offset = (site - t.target_cum[j]).astype(np.uint64)
     length = (t.target_cum[j + 1] - t.target_cum[j]).astype(np.uint64)
-    m["axis"][ids] = t.target_axis_start[j] + offset * (t.target_axis_end[j] - t.target_axis_start[j]) // length
+    m["axis"][ids] = (
+        t.target_axis_start[j] + offset * (t.target_axis_end[j] - t.target_axis_start[j]) // length
+    )
     m["site"][ids] = site
     m["s"][ids], m["h"][ids] = s, h
     m["uid"][ids] = rng.integers(0, 1 << 64, len(s), dtype=np.uint64)

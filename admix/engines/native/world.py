@@ -216,7 +216,9 @@ class World:
 
         self.workers.run(
             len(numbers),
-            lambda span: gk.choose_parents(key, tick, numbers, span, source.cumulative, source.guide, parents),
+            lambda span: gk.choose_parents(
+                key, tick, numbers, span, source.cumulative, source.guide, parents
+            ),
         )
         order = np.empty(len(numbers), np.int64)
         gk.order_by_parent(numbers, parents, np.zeros(source.n + 1, np.int64), order)
@@ -306,7 +308,8 @@ class World:
     def refresh(self, deme: Deme) -> None:
         """Work out all sums of a deme anew from its bits, lists and marks."""
         self.workers.run(
-            len(deme.rows), lambda span: ck.sum_words(span, deme.rows.bits, deme.layout.effect, deme.rows.sums)
+            len(deme.rows),
+            lambda span: ck.sum_words(span, deme.rows.bits, deme.layout.effect, deme.rows.sums),
         )
         self._set_load(deme.rows)
         self._weigh(deme.rows)
@@ -342,7 +345,11 @@ class World:
         rare = counts.copy()
         rare[layout.ids] = rare[fixed] = 0
         room = room_for(rare.sum() / n2)
-        if spare is None or not spare.fits(n2, layout.n_words, room, self.n_planes) or spare.rare.shape[1] > 2 * room:
+        if (
+            spare is None
+            or not spare.fits(n2, layout.n_words, room, self.n_planes)
+            or spare.rare.shape[1] > 2 * room
+        ):
             spare = Rows.empty(n2, layout.n_words, room, self.n_planes, self.tables.mark_words)
         for part in parts:
             spare = self._recode(part, target, layout, spare)
@@ -384,7 +391,12 @@ class World:
         for deme in self.demes.values():
             bare = Rows.empty(len(deme.rows), 1, 2 * gk.PAD, self.n_planes, self.tables.mark_words)
             bare.marks, bare.ancestry = deme.rows.marks, deme.rows.ancestry
-            deme.rows, deme.layout, deme.fixed, deme.spare = bare, layout_of(nothing, self.mutations), nothing, None
+            deme.rows, deme.layout, deme.fixed, deme.spare = (
+                bare,
+                layout_of(nothing, self.mutations),
+                nothing,
+                None,
+            )
             self._set_fitness(deme)
         self.mutations.keep_only(np.zeros(self.mutations.capacity, bool))
 
