@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -26,6 +27,8 @@ import numpy as np
 from admix.errors import RunError
 
 Arrays = dict[str, np.ndarray]
+ABANDONED_SECONDS = 3600.0
+"""Nobody takes that long to write an entry: an older unfinished one belongs to a process that was killed."""
 
 
 def default_directory() -> Path:
@@ -131,6 +134,7 @@ class Cache:
         place = self._place(key, checkpoint)
         temporary = self.directory / f".{key[:16]}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         try:
+            self._sweep(key)
             temporary.mkdir(parents=True)
             with (temporary / "arrays.npz").open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -166,6 +170,13 @@ class Cache:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def _sweep(self, key: str) -> None:
+        """Remove what a process that was killed while it wrote this entry has left."""
+        for left in self.directory.glob(f".{key[:16]}.*"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+
     def drop_checkpoint(self, key: str) -> None:
         """Remove a stage's checkpoint, where there is one."""
         shutil.rmtree(self._place(key, True), ignore_errors=True)
@@ -193,7 +204,5 @@ def clear(directory: Path) -> int:
     freed = 0
     for entry in entries(directory):
         freed += entry.size
-        shutil.rmtree(
-            directory / (entry.key if entry.finished else entry.key + ".checkpoint"), ignore_errors=True
-        )
+        shutil.rmtree(directory / (entry.key if entry.finished else entry.key + ".checkpoint"), ignore_errors=True)
     return freed

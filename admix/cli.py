@@ -97,16 +97,12 @@ def _root(
 
 
 # Words that belong to no option are taken, so that `admix run reich` can be answered with the right spelling.
-@app.command(
-    short_help="Simulate a scenario and write its run directory.", context_settings={"allow_extra_args": True}
-)
+@app.command(short_help="Simulate a scenario and write its run directory.", context_settings={"allow_extra_args": True})
 def run(
     context: typer.Context,
     scenario: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="A name that 'admix scenarios' lists, or a YAML file. Required."
-        ),
+        typer.Option(metavar="NAME|FILE", help="A name that 'admix scenarios' lists, or a YAML file. Required."),
     ] = None,
     seed: Annotated[
         str | None,
@@ -136,9 +132,7 @@ def run(
     ] = None,
     generations: Annotated[
         str | None,
-        typer.Option(
-            metavar="G", help="Stop after generation G; generation 1 is the pulse.  [default: until today]"
-        ),
+        typer.Option(metavar="G", help="Stop after generation G; generation 1 is the pulse.  [default: until today]"),
     ] = None,
     start: Annotated[
         str | None,
@@ -150,9 +144,7 @@ def run(
     ] = None,
     threads: Annotated[
         str | None,
-        typer.Option(
-            metavar="T", help="Number of threads; it does not change the results.  [default: all cores]"
-        ),
+        typer.Option(metavar="T", help="Number of threads; it does not change the results.  [default: all cores]"),
     ] = None,
     out: Annotated[
         str | None,
@@ -163,9 +155,7 @@ def run(
             help="The run directory to make.  [default: runs/NAME-sSEED in the current directory]",
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Replace the run directory if it exists.")
-    ] = False,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace the run directory if it exists.")] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -192,9 +182,7 @@ def run(
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(
-            metavar="Q", help="Only 1: this question cannot be answered by a scaled-down simulation."
-        ),
+        typer.Option(metavar="Q", help="Only 1: this question cannot be answered by a scaled-down simulation."),
     ] = "1",
     dry_run: Annotated[
         bool,
@@ -236,9 +224,7 @@ def run(
         words = " ".join(context.args)
         raise InputError("run", words, "options only", f"--scenario {words}" if scenario is None else None)
     if scenario is None:
-        raise InputError(
-            "--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file"
-        )
+        raise InputError("--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file")
     if verbose and quiet:
         raise InputError("--quiet", allowed="not together with --verbose")
     _check_scale(scale)
@@ -320,15 +306,11 @@ def plot(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option(
-            "--format", metavar="pdf|svg|png", help="The format of the files.  [default: png and svg]"
-        ),
+        typer.Option("--format", metavar="pdf|svg|png", help="The format of the files.  [default: png and svg]"),
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            "-o", "--out", metavar="DIR", help="Where to write the figures.  [default: RUN/derived/figures]"
-        ),
+        typer.Option("-o", "--out", metavar="DIR", help="Where to write the figures.  [default: RUN/derived/figures]"),
     ] = None,
 ) -> None:
     """Draw the figures of a finished run again, for example in another format.
@@ -353,9 +335,7 @@ def plot(
 
 _CacheDir = Annotated[
     str | None,
-    typer.Option(
-        "--cache-dir", metavar="DIR", envvar="ADMIX_CACHE", show_envvar=True, help="The cache to look at."
-    ),
+    typer.Option("--cache-dir", metavar="DIR", envvar="ADMIX_CACHE", show_envvar=True, help="The cache to look at."),
 ]
 
 
@@ -414,7 +394,5 @@ def _entries(count: int) -> str:
     return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
-app.add_typer(
-    scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one."
-)
+app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -146,11 +146,7 @@ def execute(app: typer.Typer, args: Sequence[str]) -> int:
             return _unexpected(_os_line(error))
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            hint = (
-                ""
-                if _debug()
-                else "; this is a fault in admix: set ADMIX_DEBUG=1 to see where, and report it"
-            )
+            hint = "" if _debug() else "; this is a fault in admix: set ADMIX_DEBUG=1 to see where, and report it"
             return _unexpected(f"unexpected {text}{hint}")
 
 
@@ -181,9 +177,7 @@ def _usage_error(error: Any) -> AdmixError:
     option = getattr(error, "option_name", None)
     if context is not None and option is not None and hasattr(error, "possibilities"):
         near = _near_option(option, context)
-        return InputError(
-            _where(context, "OPTION"), option, f"one that '{context.command_path} --help' lists", near
-        )
+        return InputError(_where(context, "OPTION"), option, f"one that '{context.command_path} --help' lists", near)
     text = " ".join(error.format_message().split()).rstrip(".")
     if context is None:
         return _UsageError(f"{text[:1].lower()}{text[1:]}")

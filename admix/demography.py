@@ -61,9 +61,7 @@ class DemeBlock(Block):
     ancestors: Names | None = None
     proportions: Annotated[tuple[Share, ...], list_of("a list of shares")] | None = None
     defaults: DemeDefaults | None = None
-    epochs: (
-        Annotated[tuple[EpochBlock, ...], list_of("a list of epochs, at least one", at_least=1)] | None
-    ) = None
+    epochs: Annotated[tuple[EpochBlock, ...], list_of("a list of epochs, at least one", at_least=1)] | None = None
 
 
 class MigrationBlock(Block):
@@ -169,9 +167,7 @@ def _check_origin(
             )
         start = deme.get("start_time", math.inf)
         if start != math.inf:
-            raise _fault(
-                f"{where}.start_time", start, "no start_time (or .inf) for the deme without ancestors"
-            )
+            raise _fault(f"{where}.start_time", start, "no start_time (or .inf) for the deme without ancestors")
         return math.inf
     for k, ancestor in enumerate(ancestors):
         if ancestor not in lives:
@@ -193,9 +189,7 @@ def _check_origin(
     start = deme.get("start_time")
     if start is None:
         if len(ancestors) > 1 or lives[ancestors[0]][1] == 0:
-            raise _fault(
-                f"{where}.start_time", NOTHING, "years ago (not implied by the end of a single ancestor)"
-            )
+            raise _fault(f"{where}.start_time", NOTHING, "years ago (not implied by the end of a single ancestor)")
         start = lives[ancestors[0]][1]
     for ancestor in ancestors:
         oldest, latest = lives[ancestor]
@@ -216,28 +210,18 @@ def _check_epochs(epochs: list[dict[str, Any]], where: str, start: float) -> flo
         last = k == len(epochs) - 1
         end = epoch.get("end_time", 0.0 if last else None)
         if end is None:
-            raise _fault(
-                f"{here}.end_time", NOTHING, "years ago (only the last epoch may do without, ending today)"
-            )
+            raise _fault(f"{here}.end_time", NOTHING, "years ago (only the last epoch may do without, ending today)")
         if not end < time:
-            raise _fault(
-                f"{here}.end_time", end, f"less than {_years(time)} years ago, when the epoch starts"
-            )
+            raise _fault(f"{here}.end_time", end, f"less than {_years(time)} years ago, when the epoch starts")
         first = epoch.get("start_size", size if size is not None else epoch.get("end_size"))
         if first is None:
-            raise _fault(
-                f"{here}.start_size", NOTHING, "a number of individuals (the first epoch of a deme needs one)"
-            )
+            raise _fault(f"{here}.start_size", NOTHING, "a number of individuals (the first epoch of a deme needs one)")
         size = epoch.get("end_size", first)
         function = epoch.get("size_function", "constant" if size == first else "exponential")
         if function == "constant" and size != first:
-            raise _fault(
-                f"{here}.end_size", size, f"{first:,.10g} as start_size, since size_function is constant"
-            )
+            raise _fault(f"{here}.end_size", size, f"{first:,.10g} as start_size, since size_function is constant")
         if time == math.inf and size != first:
-            raise _fault(
-                f"{here}.end_size", size, f"{first:,.10g} as start_size, since the epoch has no beginning"
-            )
+            raise _fault(f"{here}.end_size", size, f"{first:,.10g} as start_size, since the epoch has no beginning")
         time = end
     return float(time)
 

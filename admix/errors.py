@@ -40,9 +40,7 @@ class InputError(AdmixError):
 
     exit_code = 2
 
-    def __init__(
-        self, where: str, given: object = _MISSING, allowed: str = "", nearest: str | None = None
-    ) -> None:
+    def __init__(self, where: str, given: object = _MISSING, allowed: str = "", nearest: str | None = None) -> None:
         self.where = where
         self.given = given
         self.allowed = allowed

@@ -130,9 +130,7 @@ def read_window_table(path: AnyPath) -> WindowTable:
     )
 
 
-def read_map(
-    path: AnyPath, map_format: str = "hapmap", lengths: Mapping[str, int] | None = None
-) -> MapPoints:
+def read_map(path: AnyPath, map_format: str = "hapmap", lengths: Mapping[str, int] | None = None) -> MapPoints:
     """Read a recombination map.
 
     Parameters
@@ -443,9 +441,7 @@ class _Source:
         """Tell that the arrays given to `require` from now on have only these rows."""
         self._kept = np.flatnonzero(rows)
 
-    def require(
-        self, good: NDArray[np.bool_], given: NDArray[Any] | Callable[[int], object], rule: str
-    ) -> None:
+    def require(self, good: NDArray[np.bool_], given: NDArray[Any] | Callable[[int], object], rule: str) -> None:
         """Raise for the first row that is not good, naming its line; `given` tells what stands there."""
         bad = np.flatnonzero(~good)
         if len(bad) == 0:

@@ -218,6 +218,5 @@ def _with_burnins(run: Run) -> pd.DataFrame:
 def _by_source(data: pd.DataFrame, draw: Callable[[pd.DataFrame, str], Figure]) -> dict[str, Figure]:
     sources = list(dict.fromkeys(data["source"]))
     return {
-        f"_{source}" if len(sources) > 1 else "": draw(data[data["source"] == source], source)
-        for source in sources
+        f"_{source}" if len(sources) > 1 else "": draw(data[data["source"] == source], source) for source in sources
     }

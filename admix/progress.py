@@ -197,9 +197,7 @@ class Progress:
                 told += trust * stage.estimate
                 took += trust * (now - (stage.began or now) + left)
                 scale = (inertia + took) / (inertia + told) if inertia + told > 0 else 1.0
-            waiting = sum(
-                stage.estimate for stage in self._stages if not stage.finished and stage is not self._current
-            )
+            waiting = sum(stage.estimate for stage in self._stages if not stage.finished and stage is not self._current)
             return left + scale * waiting
 
     def plan(self, stages: Sequence[tuple[str, float]]) -> None:

@@ -92,9 +92,7 @@ class FilesGenome(Block):
     feature: Text = "exon"
     chromosome_lengths: Text | None = None
     gaps: Text | None = None
-    window: Annotated[int, whole_number("a whole number of bp from 1000 to 100,000,000", 1000, 10**8)] = (
-        100_000
-    )
+    window: Annotated[int, whole_number("a whole number of bp from 1000 to 100,000,000", 1000, 10**8)] = 100_000
     chromosomes: Chromosomes = "all"
 
 
@@ -130,9 +128,7 @@ class Branch(Block):
     name: Name
     set: Annotated[
         dict[str, Any],
-        BeforeValidator(
-            Rule("a block of fields of pulses and their values", lambda value: isinstance(value, dict))
-        ),
+        BeforeValidator(Rule("a block of fields of pulses and their values", lambda value: isinstance(value, dict))),
     ] = Field(default_factory=dict)
 
 
@@ -156,9 +152,7 @@ def _rising(words: str, low: int) -> BeforeValidator:
     return BeforeValidator(lambda value: tuple(rule(value)))
 
 
-Generations = Annotated[
-    tuple[int, ...], _rising("a list of generations from 1 on, whole numbers in rising order", 1)
-]
+Generations = Annotated[tuple[int, ...], _rising("a list of generations from 1 on, whole numbers in rising order", 1)]
 
 
 class Sampling(Block):
@@ -201,9 +195,7 @@ class Scenario(Block):
     genome: AnyGenome
     selection: Selection
     pulse: Annotated[tuple[PulseBlock, ...], list_of("a pulse, or a list of at least one", at_least=1)]
-    branches: Annotated[tuple[Branch, ...], list_of("a list of blocks with name and set")] = (
-        Branch(name="main"),
-    )
+    branches: Annotated[tuple[Branch, ...], list_of("a list of blocks with name and set")] = (Branch(name="main"),)
     start: Start = Start()
     sampling: Sampling = Sampling()
     run: RunDefaults = RunDefaults()
@@ -313,9 +305,7 @@ class Scenario(Block):
 
     def to_yaml(self) -> str:
         """Return the scenario as YAML with every default filled in; loading it gives an equal scenario."""
-        blocks = "|".join(
-            name for name in type(self).model_fields if name not in ("name", "title", "description")
-        )
+        blocks = "|".join(name for name in type(self).model_fields if name not in ("name", "title", "description"))
         return re.sub(rf"^({blocks}):", r"\n\1:", write(self.to_tree()), flags=re.MULTILINE)
 
     def build_genome(self) -> Genome:
@@ -351,9 +341,7 @@ def names() -> list[str]:
 def text(name: str) -> str:
     """Return the file of a scenario of the catalogue, comments included."""
     if name not in names():
-        raise InputError(
-            "scenario", name, f"a name from the catalogue: {', '.join(names())}", nearest(name, names())
-        )
+        raise InputError("scenario", name, f"a name from the catalogue: {', '.join(names())}", nearest(name, names()))
     return (CATALOG / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -379,9 +367,7 @@ def load(name_or_path: str | Path) -> Scenario:
         with file.open("rb") as stream:
             content = stream.read(10_000_000).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(
-            given, f"a byte that is no UTF-8 at position {error.start}", "text in UTF-8"
-        ) from error
+        raise InputError(given, f"a byte that is no UTF-8 at position {error.start}", "text in UTF-8") from error
     except OSError as error:
         raise InputError("scenario", given, f"a file that can be read ({error.strerror or error})") from error
     tree = read(content, given)
@@ -414,9 +400,7 @@ def _completed(tree: dict[str, Any]) -> dict[str, Any]:
     tree.pop("scale", None)  # refuse_scale has seen that it is 1
     demography = tree.get("demography")
     if isinstance(demography, dict) and "pulses" in demography:
-        raise InputError(
-            "demography.pulses", demography["pulses"], "pulses in the scenario's own pulse block only"
-        )
+        raise InputError("demography.pulses", demography["pulses"], "pulses in the scenario's own pulse block only")
     if isinstance(tree.get("pulse"), dict):
         tree["pulse"] = [tree["pulse"]]
     pulses = tree.get("pulse")
@@ -475,9 +459,7 @@ def _check_pulses(scenario: Scenario) -> None:
         where = f"pulse[{i}]"
         for key, name in (("source", pulse.source), ("target", pulse.target)):
             if name not in known:
-                raise InputError(
-                    f"{where}.{key}", name, f"one of the demes {', '.join(known)}", nearest(name, known)
-                )
+                raise InputError(f"{where}.{key}", name, f"one of the demes {', '.join(known)}", nearest(name, known))
         if pulse.source == pulse.target:
             raise InputError(f"{where}.target", pulse.target, f"another deme than the source {pulse.source}")
         for key, name in (("source", pulse.source), ("target", pulse.target)):

@@ -54,9 +54,7 @@ def read(content: str, name: str) -> Any:
             if kind == "AliasEvent":
                 raise InputError(f"{name}:{line}", f"*{event.anchor}", "no YAML aliases: write the value out")
             if depth > MAX_DEPTH:
-                raise InputError(
-                    f"{name}:{line}", f"{depth} levels of nesting", f"at most {MAX_DEPTH} levels"
-                )
+                raise InputError(f"{name}:{line}", f"{depth} levels of nesting", f"at most {MAX_DEPTH} levels")
         value = YAML(typ="safe", pure=True).load(content)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1
@@ -166,14 +164,10 @@ def assign(tree: dict[str, Any], path: str, value: Any) -> str:
                 )
         if isinstance(place, list):
             if not isinstance(key, int) or not key < len(place):
-                raise InputError(
-                    f"--set {path}", key, f"a part of {show_path(done)}: {_choices([], len(place))}"
-                )
+                raise InputError(f"--set {path}", key, f"a part of {show_path(done)}: {_choices([], len(place))}")
         elif isinstance(place, dict):
             if isinstance(key, int):
-                raise InputError(
-                    f"--set {path}", f"[{key}]", f"a key of {show_path(done)}: {', '.join(place)}"
-                )
+                raise InputError(f"--set {path}", f"[{key}]", f"a key of {show_path(done)}: {', '.join(place)}")
             if done[:1] == ["branches"] and done[-1:] == ["set"]:
                 key, keys = show_path([key, *keys]), []
                 if key.startswith("pulse"):

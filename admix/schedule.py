@@ -77,9 +77,7 @@ def compile(scenario: Scenario) -> Schedule:
     root = next(i for i, deme in enumerate(graph.demes) if not deme.ancestors)
     splits = [deme.start_time for deme in graph.demes if deme.ancestors]
     if not splits:
-        raise InputError(
-            "demography.demes", list(names), "at least two demes, one of them a source of a pulse"
-        )
+        raise InputError("demography.demes", list(names), "at least two demes, one of them a source of a pulse")
     today = ticks_ago(max(splits), generation_time)
     if not 1 <= today <= MAX_TICKS:
         raise InputError(
@@ -108,8 +106,7 @@ def compile(scenario: Scenario) -> Schedule:
         pulses=_compile_pulses(scenario, index, today, generation_time),
         migrations=_compile_migrations(graph, index, first, last, today, generation_time),
         ancestors_at=tuple(
-            (float(years), today - ticks_ago(years, generation_time))
-            for years in scenario.sampling.ancestors_at
+            (float(years), today - ticks_ago(years, generation_time)) for years in scenario.sampling.ancestors_at
         ),
     )
     _check_ancestors(schedule)
@@ -153,9 +150,7 @@ def _compile_epochs(deme: demes.Deme, today: int, generation_time: float) -> tup
     return tuple(epochs)
 
 
-def _compile_pulses(
-    scenario: Scenario, index: dict[str, int], today: int, generation_time: float
-) -> tuple[Pulse, ...]:
+def _compile_pulses(scenario: Scenario, index: dict[str, int], today: int, generation_time: float) -> tuple[Pulse, ...]:
     pulses = [
         Pulse(
             name=pulse.name,
@@ -185,9 +180,7 @@ def _compile_migrations(
         source, target = index[migration.source], index[migration.dest]
         # In Demes two demes may exchange migrants from the moment they begin; in ticks a source has to have
         # lived one tick before it can be a parent, and it can still be one for the tick after its last.
-        begin = max(
-            today - ticks_ago(migration.start_time, generation_time) + 1, first[source] + 1, first[target]
-        )
+        begin = max(today - ticks_ago(migration.start_time, generation_time) + 1, first[source] + 1, first[target])
         end = min(today - ticks_ago(migration.end_time, generation_time), last[source] + 1, last[target])
         if end < begin:
             raise InputError(
@@ -196,9 +189,7 @@ def _compile_migrations(
                 f"a window with at least one tick of {generation_time:g} years in which both demes live",
             )
         migrations.append(
-            Migration(
-                source=source, target=target, first_tick=begin, last_tick=end, rate=float(migration.rate)
-            )
+            Migration(source=source, target=target, first_tick=begin, last_tick=end, rate=float(migration.rate))
         )
     return tuple(sorted(migrations, key=lambda m: (m.target, m.source, m.first_tick)))
 

@@ -166,9 +166,7 @@ class DominanceClasses(Block):
 
     kind: Literal["classes"] = "classes"
     breaks: Annotated[
-        tuple[
-            Annotated[float, number("a break of |s| above 0 and below 1", 0, 1, above=True, below=True)], ...
-        ],
+        tuple[Annotated[float, number("a break of |s| above 0 and below 1", 0, 1, above=True, below=True)], ...],
         list_of("a list of breaks of |s|, rising", at_least=1),
     ]
     values: Annotated[tuple[Dominance, ...], list_of("a list of h, one more than breaks")]

@@ -130,9 +130,7 @@ class _Plan:
             rare = float((counts * share)[share <= 0.015].sum())
         small = min(1.0, (n / 10_000) ** 0.75)
         markers = self.tables.n_markers
-        return cost.Load(
-            morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers
-        )
+        return cost.Load(morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers)
 
 
 def tables_key(genome: Genome, tables: Tables) -> str:
@@ -177,8 +175,7 @@ def _stage_seconds(plan: _Plan, stage: Stage, clock: schedule.Schedule) -> float
         if last >= first:
             sizes, counts = np.unique(clock.sizes(deme, first, last), return_counts=True)
             total += sum(
-                c * cost.tick_seconds(n, plan.load(n), plan.threads)
-                for n, c in zip(sizes, counts, strict=True)
+                c * cost.tick_seconds(n, plan.load(n), plan.threads) for n, c in zip(sizes, counts, strict=True)
             )
     return float(total)
 
@@ -309,9 +306,7 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
         with RunWriter(options.out, options.force) as writer:
             for replicate in range(options.replicates):
                 for name in plan.branches:
-                    lineages = _history(
-                        plan, name, plan.burnin(replicate), workers, progress, clock, histories
-                    )
+                    lineages = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
                     for twin in plan.twins:
                         records = _branch(plan, name, replicate, twin, lineages, workers, progress, clock)
                         for table, frame in _frames(plan, records).items():
@@ -366,18 +361,19 @@ def _history(
 
     planned = {label for label, _ in _work(plan)[0]}
     with clock.part(f"history, burn-in {burnin}"):
-        made = History(
-            plan.schedules[branch], plan.tables, workers, plan.cache, report, lambda: plan.spectrum
-        ).make(stages)
+        made = History(plan.schedules[branch], plan.tables, workers, plan.cache, report, lambda: plan.spectrum).make(
+            stages
+        )
     for name in begun:
         progress.done(by_name[name])
     for stage in stages[1:]:
         meta = made[stage.name][1]
         slopes = {}
-        for deme in sorted({int(i) for _, i, _ in meta["curve"]}):
-            slope, error = load_slope(meta["curve"], deme)
-            name = plan.schedules[branch].deme_names[deme]
-            slopes[name] = {"log_fitness_per_1000_generations": slope, "standard_error": error}
+        for curve in (meta["ancestor"], meta["curve"]):
+            for deme in sorted({int(i) for _, i, _ in curve}):
+                slope, error = load_slope(curve, deme)
+                deme_name = plan.schedules[branch].deme_names[deme]
+                slopes[deme_name] = {"log_fitness_per_1000_generations": slope, "standard_error": error}
         told.setdefault(
             stage.key,
             {
@@ -434,8 +430,7 @@ def _frames(plan: _Plan, records: Records) -> dict[str, pd.DataFrame]:
         "spread.tsv": records.spread,
     }  # fmt: skip
     frames = {
-        name: pd.DataFrame(rows, columns=None if rows else results.SCHEMA[name].names)
-        for name, rows in tables.items()
+        name: pd.DataFrame(rows, columns=None if rows else results.SCHEMA[name].names) for name, rows in tables.items()
     }
     frames["landscape.tsv"] = pd.concat(parts, ignore_index=True)
     return frames

@@ -94,9 +94,7 @@ def whole_number(words: str, low: int, high: int | None = None) -> BeforeValidat
 
 def text(words: str = "text", *, pattern: str = r"(?s).*") -> BeforeValidator:
     """Return the rule for text that matches `pattern`."""
-    return BeforeValidator(
-        Rule(words, lambda value: type(value) is str and bool(re.fullmatch(pattern, value)))
-    )
+    return BeforeValidator(Rule(words, lambda value: type(value) is str and bool(re.fullmatch(pattern, value))))
 
 
 def one_of(*options: str) -> BeforeValidator:

@@ -241,9 +241,7 @@ def _pulses(rows: pd.DataFrame, units: Mapping[str, str]) -> list[dict[str, Any]
                 "requested": float(group["requested"].iloc[0]),
                 "realised": _estimate(group["realised"], group["replicate"], burnin_of),
                 "S": _estimate(log_fitness, group["replicate"], burnin_of, _REALS),
-                "log_load_difference": _estimate(
-                    group["log_load_difference"], group["replicate"], burnin_of, _REALS
-                ),
+                "log_load_difference": _estimate(group["log_load_difference"], group["replicate"], burnin_of, _REALS),
             }
         )
     return pulses

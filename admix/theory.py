@@ -310,9 +310,7 @@ def pedigree_survival(p1: float, S: float, phi: npt.ArrayLike) -> FounderSurviva
     return FounderSurvival(source, recipient, p1 * source / (p1 * source + (1 - p1) * recipient))
 
 
-def drift_load(
-    N: float, T: float, mutation_rate: float, target_bp: float, mean: float, shape: float
-) -> float:
+def drift_load(N: float, T: float, mutation_rate: float, target_bp: float, mean: float, shape: float) -> float:
     """Return the log load fixed by drift in `T` generations: gamma DFE, h = 1/2, independent sites.
 
     Parameters
@@ -336,9 +334,7 @@ def drift_load(
     if not (N > 0 and shape > 0 and mean != 0):
         raise ValueError(f"N, shape, mean: got {N}, {shape}, {mean}; allowed: N > 0, shape > 0, mean not 0")
     log_factor = gammaln(2 + shape) - gammaln(shape) - shape * np.log(abs(mean) / shape)
-    return float(
-        T * mutation_rate * target_bp * zeta(2 + shape) * np.exp(log_factor - (1 + shape) * np.log(2 * N))
-    )
+    return float(T * mutation_rate * target_bp * zeta(2 + shape) * np.exp(log_factor - (1 + shape) * np.log(2 * N)))
 
 
 @dataclass(frozen=True)

@@ -131,9 +131,7 @@ class Schedule:
             If the deme has no cohort at one of these ticks.
         """
         if not (self.exists(deme, first) and self.exists(deme, last)):
-            raise ValueError(
-                f"deme {self.deme_names[deme]} has no cohort at every tick from {first} to {last}"
-            )
+            raise ValueError(f"deme {self.deme_names[deme]} has no cohort at every tick from {first} to {last}")
         out = np.empty(last - first + 1, dtype=np.int64)
         for epoch in self.epochs[deme]:
             lo, hi = max(first, epoch.first_tick), min(last, epoch.last_tick)
@@ -226,9 +224,7 @@ class Schedule:
                 if k > 0:
                     yield epoch.first_tick, f"{name} changes size: {law}"
                 elif d != self.root:
-                    origin = " and ".join(
-                        f"{p:.3g} of {names[a]}" if p < 1 else names[a] for a, p in self.ancestors[d]
-                    )
+                    origin = " and ".join(f"{p:.3g} of {names[a]}" if p < 1 else names[a] for a, p in self.ancestors[d])
                     yield epoch.first_tick, f"{name} begins from {origin}: {law}"
                 elif epoch.last_tick < 0:
                     yield epoch.last_tick, f"{name}, alone so far: {law}"
@@ -291,9 +287,7 @@ class Schedule:
             # Only a constant epoch can be endless, and then one of its ticks says all.
             lo = epoch.last_tick if epoch.first_tick == ROOT_FIRST_TICK else epoch.first_tick
             lo = min(lo, last)
-            for tick, size in enumerate(
-                epoch_sizes(epoch, lo, min(epoch.last_tick, last)).tolist(), start=lo
-            ):
+            for tick, size in enumerate(epoch_sizes(epoch, lo, min(epoch.last_tick, last)).tolist(), start=lo):
                 if not changes or changes[-1][1] != size:
                     changes.append([None if epoch.first_tick == ROOT_FIRST_TICK else tick, size])
         return changes

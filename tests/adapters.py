@@ -25,9 +25,7 @@ from admix.engines.native.world import Cohort, Group, World
 ALL = 2**64 - 1
 STALE = 0xABAD1DEA
 """What output arrays hold before a call, so that whatever a kernel does not write is seen."""
-EXAMPLES = settings(
-    deadline=None, derandomize=True, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
-)
+EXAMPLES = settings(deadline=None, derandomize=True, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 
 
 def call(kernel: Callable[..., Any], *args: Any) -> Any:
@@ -165,9 +163,7 @@ def order_by_parent(rows: Sequence[int], parents: Sequence[int], n_individuals: 
     return order.tolist()
 
 
-def crossovers(
-    state: int, chrom_axis: Sequence[int], crossover_cdf: Sequence[Sequence[int]]
-) -> tuple[list[int], int]:
+def crossovers(state: int, chrom_axis: Sequence[int], crossover_cdf: Sequence[Sequence[int]]) -> tuple[list[int], int]:
     """(cuts, first strand)."""
     return crosser(chrom_axis, crossover_cdf)(state)
 
@@ -208,12 +204,10 @@ def edges_of(cuts: Sequence[int], axis: Sequence[int]) -> list[int]:
 
 
 class Spliced:
-    """A spliced row: its ``bits``; its words' ``sums`` after `splice_sums`, and ``all_sums`` after
-    `sum_cut_words`."""
+    """A spliced row: its ``bits``; the words' sums of both parents; its own words' ``sums`` after `copy_runs`,
+    and ``all_sums`` after `sum_cut_words`."""
 
-    def __init__(
-        self, a: Iterable[int], b: Iterable[int], edges: Sequence[int], effect: Sequence[int]
-    ) -> None:
+    def __init__(self, a: Iterable[int], b: Iterable[int], edges: Sequence[int], effect: Sequence[int]) -> None:
         padded = np.array(effect, np.int32)
         n_words = len(padded) // 64
         at = np.array([*edges, STALE], np.int64)
@@ -223,7 +217,8 @@ class Spliced:
         self.bits = sites(row[2])
         sums = np.full((3, n_words), 77, np.int32)
         call(cohort_kernels.sum_words, span(0, 2), row, padded, sums)
-        call(gametes.splice_sums, sums[2], sums[0], sums[1], at, len(edges))
+        self.sums_a, self.sums_b = sums[0].tolist(), sums[1].tolist()
+        call(gametes.copy_runs, sums[2], sums[0], sums[1], at, len(edges))
         self.sums = sums[2].tolist()
         call(gametes.sum_cut_words, sums[2], row[2], at, len(edges), padded)
         self.all_sums = sums[2].tolist()
@@ -237,9 +232,7 @@ def word_sum(row: Iterable[int], w: int, effect: Sequence[int]) -> int:
     return total
 
 
-def splice_rare(
-    a: Iterable[ref.Mutation], b: Iterable[ref.Mutation], cuts: Sequence[int]
-) -> list[tuple[int, int]]:
+def splice_rare(a: Iterable[ref.Mutation], b: Iterable[ref.Mutation], cuts: Sequence[int]) -> list[tuple[int, int]]:
     rows, n = key_rows([list(a), list(b)])
     row = np.full(int(n.sum()) + gametes.PAD, STALE, np.uint64)  # no more than it may need
     at = np.array([*cuts, STALE], np.uint64)
@@ -431,9 +424,7 @@ def log_fitness(sample: Sample, part: tuple[int, int]) -> list[int]:
     return out.tolist()
 
 
-def flagged_log_fitness(
-    sample: Sample, flagged: Callable[[ref.Mutation], bool], part: tuple[int, int]
-) -> list[int]:
+def flagged_log_fitness(sample: Sample, flagged: Callable[[ref.Mutation], bool], part: tuple[int, int]) -> list[int]:
     flag = np.zeros(sample.capacity, np.uint8)
     flag[[m.number for h in sample.haplotypes for m in h if flagged(m)]] = 1
     mask = words((i for i, m in enumerate(sample.common) if flagged(m)), sample.n_words)
@@ -610,9 +601,7 @@ class Town:
         lists = [[ref.Mutation(x.axis, ids[x]) for x in h.mutations if ids[x] not in bit] for h in haplotypes]
         rare, n_rare = key_rows(lists, room)
         rows = Rows.empty(len(haplotypes), layout.n_words, rare.shape[1], n_planes, tables.mark_words)
-        rows.bits[:] = table(
-            [[bit[ids[x]] for x in h.mutations if ids[x] in bit] for h in haplotypes], layout.n_words
-        )
+        rows.bits[:] = table([[bit[ids[x]] for x in h.mutations if ids[x] in bit] for h in haplotypes], layout.n_words)
         rows.rare, rows.n_rare = rare, n_rare
         for q in range(n_planes):
             rows.marks[q] = table([h.marks[q] for h in haplotypes], tables.mark_words)
@@ -647,8 +636,7 @@ class Town:
             for w in range(layout.n_words):
                 assert rows.sums[g, w] == ref.word_sum(sites(rows.bits[g]), w, layout.effect.tolist())
             mutations = frozenset(
-                ref.Mutation(*(m[name][i].item() for name in ("axis", "uid", "effect", "correction")))
-                for i in carried
+                ref.Mutation(*(m[name][i].item() for name in ("axis", "uid", "effect", "correction"))) for i in carried
             )
             found.append(ref.Chromatid(mutations, tuple(frozenset(sites(p[g])) for p in rows.marks)))
         return found

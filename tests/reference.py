@@ -16,6 +16,8 @@ from decimal import Decimal, localcontext
 
 COVERED_BY = {
     "_effects_of": "set_effects",
+    "copy8": "copy_runs",
+    "flagged_keys": "flagged_log_fitness",
     "give": "scatter",
     "rare_correction": "common_correction",
     "sum_words": "word_sum",
@@ -207,20 +209,15 @@ def word_sum(row: Collection[int], w: int, effect: Sequence[int]) -> int:
     return sum(effect[i] for i in row if i // 64 == w)
 
 
-def sum_cut_words(
-    a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int]
-) -> list[int]:
+def sum_cut_words(a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int]) -> list[int]:
     """The sums of all words of the spliced row."""
     row = splice(a, b, edges, len(effect))
     return [word_sum(row, w, effect) for w in range(len(effect) // 64)]
 
 
-def splice_sums(
-    a: Collection[int], b: Collection[int], edges: Sequence[int], effect: Sequence[int]
-) -> dict[int, int]:
-    """The sums of those words of the spliced row that have no edge in them."""
-    sums = sum_cut_words(a, b, edges, effect)
-    return {w: total for w, total in enumerate(sums) if all(edge // 64 != w for edge in edges)}
+def copy_runs(a: Sequence[int], b: Sequence[int], edges: Sequence[int]) -> list[int]:
+    """A value of ``a`` or ``b`` for each word, changing after each word in which an edge (a bit's number) is."""
+    return [(a, b)[sum(edge // 64 < w for edge in edges) % 2][w] for w in range(len(a))]
 
 
 def splice_rare(a: Iterable[Mutation], b: Iterable[Mutation], cuts: Sequence[int]) -> list[Mutation]:
@@ -374,9 +371,9 @@ def make_gametes(
     parent = choose_parent(draws.next(), weights)
     meiosis = crossovers(draws, chrom_axis, crossover_cdf)
     strands = parents[parent]
-    mutations = {
-        m for strand in (0, 1) for m in strands[strand].mutations if meiosis.strand(m.axis) == strand
-    } | set(fresh)
+    mutations = {m for strand in (0, 1) for m in strands[strand].mutations if meiosis.strand(m.axis) == strand} | set(
+        fresh
+    )
     marks = tuple(
         frozenset(k for k, x in enumerate(mark_axis) if k in strands[meiosis.strand(x)].marks[q])
         for q in range(len(strands[0].marks))
@@ -403,9 +400,7 @@ def log_fitness(a: Collection[Mutation], b: Collection[Mutation]) -> int:
     return sum(m.effect if copies == 1 else 2 * m.effect + m.correction for m, copies in genotype.items())
 
 
-def flagged_log_fitness(
-    a: Collection[Mutation], b: Collection[Mutation], flagged: Callable[[Mutation], bool]
-) -> int:
+def flagged_log_fitness(a: Collection[Mutation], b: Collection[Mutation], flagged: Callable[[Mutation], bool]) -> int:
     """The same over the flagged mutations alone."""
     return log_fitness([m for m in a if flagged(m)], [m for m in b if flagged(m)])
 
@@ -434,9 +429,7 @@ def recode(
     return bits, sorted(m for m in carried if target[m.number] == RARE)
 
 
-def remark(
-    marks: Sequence[Collection[int]], plane: int, n_planes: int, n_markers: int
-) -> list[Collection[int]]:
+def remark(marks: Sequence[Collection[int]], plane: int, n_planes: int, n_markers: int) -> list[Collection[int]]:
     """The marks of each plane; with ``plane`` >= 0 all of that plane's and none of the others'."""
     if plane < 0:
         return list(marks)

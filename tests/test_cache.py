@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -182,6 +183,18 @@ def test_a_full_disk_is_one_line_and_loses_nothing(store, monkeypatch, where, ol
     kept = store.load(KEY, checkpoint=True)
     assert same(kept) if old else kept is None
     assert not hidden(store)
+
+
+def test_what_a_killed_writer_left_is_removed_in_the_end(store):
+    """Not at once: another process may be writing it."""
+    store.save(OTHER, ARRAYS, CONTENT)
+    for k, (key, age) in enumerate([(KEY, 4000), (KEY, 10), (OTHER, 4000)]):
+        left = store.directory / f".{key[:16]}.{k}.0123abcd"
+        left.mkdir()
+        (left / "arrays.npz").write_bytes(b"half")
+        os.utime(left, (time.time() - age,) * 2)
+    store.save(KEY, ARRAYS, CONTENT)
+    assert sorted(hidden(store)) == sorted([f".{KEY[:16]}.1.0123abcd", f".{OTHER[:16]}.2.0123abcd"])
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

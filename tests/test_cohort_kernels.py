@@ -12,6 +12,8 @@ import reference as ref
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admix.engines.native.cohort_kernels import SEEN_WORDS
+
 LETHAL = ref.set_effects(-0.999999999, 0.0)
 KINDS = [
     ref.set_effects(-0.01, 0.5),
@@ -24,18 +26,19 @@ KINDS = [
 recessive lethal one."""
 
 
-def pool(n: int, rng: random.Random) -> list[ref.Mutation]:
-    """Mutations of all kinds, some in the same place; numbers in no order of place."""
-    numbers = rng.sample(range(3 * n + 1), n)
+def pool(n: int, rng: random.Random, gap: int = 0) -> list[ref.Mutation]:
+    """Mutations of all kinds, some in the same place; numbers in no order of place, and with a gap many a
+    pair of numbers that is so far apart."""
+    numbers = rng.sample(sorted({k + above for k in range(2 * n + 1) for above in (0, gap)}), n)
     return [
         ref.Mutation(rng.choice([0, 2**32 - 1, 5, rng.randrange(2**32)]), number, *rng.choice(KINDS))
         for number in numbers
     ]
 
 
-def cohort(seed: int, n: int, n_mutations: int, n_common: int, share: float = 0.4) -> kernel.Sample:
+def cohort(seed: int, n: int, n_mutations: int, n_common: int, share: float = 0.4, gap: int = 0) -> kernel.Sample:
     rng = random.Random(seed)
-    mutations = pool(n_mutations, rng)
+    mutations = pool(n_mutations, rng, gap)
     haplotypes = [frozenset(m for m in mutations if rng.random() < share) for _ in range(2 * n)]
     return kernel.Sample(haplotypes, rng.sample(mutations, n_common))
 
@@ -48,6 +51,7 @@ COHORTS = {
     "one site": cohort(5, 3, 1, 1),
     "nothing": cohort(6, 3, 0, 0),
     "all homozygous": cohort(7, 3, 90, 70, share=1.0),
+    "numbers alike in their low bits": cohort(9, 3, 60, 20, gap=64 * SEEN_WORDS),
     "nobody carries any": cohort(8, 3, 90, 70, share=0.0),
 }
 
@@ -71,9 +75,7 @@ def test_log_fitness(sample: kernel.Sample) -> None:
 
 def test_log_fitness_of_a_span_leaves_the_others(sample: kernel.Sample) -> None:
     expected = [ref.log_fitness(a, b) for a, b in individuals(sample)]
-    assert kernel.log_fitness(sample, (1, 2)) == [
-        x if i == 1 else kernel.STALE for i, x in enumerate(expected)
-    ]
+    assert kernel.log_fitness(sample, (1, 2)) == [x if i == 1 else kernel.STALE for i, x in enumerate(expected)]
     assert kernel.log_fitness(sample, (1, 1)) == [kernel.STALE] * len(expected)
 
 
@@ -81,9 +83,7 @@ def test_corrections_of_any_two_haplotypes(sample: kernel.Sample) -> None:
     common = set(sample.common)
     for a, one in enumerate(sample.haplotypes):
         for b, other in enumerate(sample.haplotypes):
-            assert kernel.common_correction(sample, a, b) == ref.common_correction(
-                one & common, other & common
-            )
+            assert kernel.common_correction(sample, a, b) == ref.common_correction(one & common, other & common)
             assert kernel.rare_correction(sample, a, b) == ref.common_correction(one - common, other - common)
 
 
@@ -136,9 +136,7 @@ def test_flagged_log_fitness(sample: kernel.Sample, modulus: int) -> None:
 def test_haplotype_load(sample: kernel.Sample) -> None:
     expected = [ref.haplotype_load(h) for h in sample.haplotypes]
     assert kernel.haplotype_load(sample, (0, len(expected))) == expected
-    assert kernel.haplotype_load(sample, (1, 4)) == [
-        x if 1 <= g < 4 else kernel.STALE for g, x in enumerate(expected)
-    ]
+    assert kernel.haplotype_load(sample, (1, 4)) == [x if 1 <= g < 4 else kernel.STALE for g, x in enumerate(expected)]
 
 
 def test_sum_words(sample: kernel.Sample) -> None:
@@ -178,20 +176,19 @@ def test_count_bits(n: int) -> None:
 
 
 def recoded(
-    sample: kernel.Sample, seed: int, room: int | None = None, n_added: int = 3, n_common: int | None = None
+    sample: kernel.Sample, seed: int, room: int | None = None, n_added: int = 4, n_common: int | None = None
 ) -> tuple[kernel.Recoded, list[int], list[int], list[tuple[set[int], list[ref.Mutation]]]]:
     """Recode into a layout drawn at random; also (rows, their places, what the twin makes of each)."""
     rng = random.Random(seed)
     old = sorted({m for h in sample.haplotypes for m in h} | set(sample.common))
     top = sample.capacity
     added = [
-        ref.Mutation(rng.choice([0, 7, rng.randrange(2**32)]), top + i, *rng.choice(KINDS))
-        for i in range(n_added)
+        ref.Mutation(rng.choice([0, 7, rng.randrange(2**32)]), top + i, *rng.choice(KINDS)) for i in range(n_added)
     ]
-    weak = [m for m in [*old, *added] if m.correction != LETHAL[1]]
+    weak = [m for m in [*old, *added[:3]] if m.correction != LETHAL[1]]
     new_common = sorted(rng.sample(weak, len(weak) // 2 if n_common is None else n_common))
     rest = sorted(set(old) - set(new_common))
-    dropped = rng.sample(rest, len(rest) // 5)
+    dropped = rng.sample(rest, len(rest) // 5) + added[3:]
     take = rng.sample(range(len(sample.rows)), len(sample.rows) - 1)
     places = rng.sample(range(len(sample.rows) + 2), len(take))
     if room is None:

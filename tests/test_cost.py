@@ -33,7 +33,7 @@ def options(tmp_path, **changes):
     return RunOptions(**({"out": tmp_path / "out", "cache_dir": tmp_path / "cache", "threads": 1} | changes))
 
 
-@pytest.mark.parametrize("name", ["tiny", "reich", "petr2019"])
+@pytest.mark.parametrize("name", ["tiny", "reich"])
 def test_estimates_of_the_catalogue(tmp_path, name):
     found = simulate.estimate(scenario.load(name), options(tmp_path))
     assert not list(tmp_path.iterdir())

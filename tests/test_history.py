@@ -234,6 +234,16 @@ def test_a_signal_in_the_last_tick_of_a_stage_loses_nothing(parts, tmp_path):
     assert last == ["ancestor"] and fresh.cache.has(fresh.stages[0].key)
 
 
+def test_a_checkpoint_beside_a_finished_stage_is_removed(parts, plain, tmp_path):
+    """Left where a process was killed between the two steps that end a stage."""
+    fresh = small.Parts(parts.scenario, tmp_path)
+    fresh.lineages()
+    for stage in fresh.stages:
+        fresh.cache.save(stage.key, {"a": np.zeros(1)}, {"tick": 1}, checkpoint=True)
+    assert told(run(fresh)[0]) == plain
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(stage.key for stage in fresh.stages)
+
+
 def test_termination_is_passed_on(parts, tmp_path):
     fresh = small.Parts(parts.scenario, tmp_path)
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel tests once more with the JIT off, and once more with every index checked.
 
-Compiled kernels are cached between runs, in a directory of the mode and of the kernels' text: numba's cache
-takes no notice of either a change of mode or a change in a module that a kernel's module imports.
+Compiled kernels are kept between runs, in a directory of their own for each mode (and, by
+admix.engines.native.compiled, for each text of the kernels): numba's cache alone takes no notice of either.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -20,26 +18,19 @@ from typing import Any
 import adapters as kernel
 import numba
 import pytest
-from test_bits import FILES, NATIVE, TESTS
+from test_bits import FILES, TESTS
 
 MODE = os.environ.get("ADMIX_KERNEL_MODE", "")
 """Set in the process that runs in a mode, and there alone."""
 MODES = {"plain": "NUMBA_DISABLE_JIT", "checked": "NUMBA_BOUNDSCHECK"}
 
 
-def cache_of(mode: str) -> Path:
-    """Where the kernels of this mode and text are cached."""
-    text = hashlib.sha256(f"{platform.machine()} {sys.version} {numba.__version__}".encode())
-    for path in sorted(NATIVE.glob("*.py")):
-        text.update(path.read_bytes())
-    user = os.getuid() if hasattr(os, "getuid") else ""
-    return Path(tempfile.gettempdir()) / f"admix-kernels-{user}" / f"{mode}-{text.hexdigest()[:16]}"
-
-
 def environment(mode: str) -> dict[str, str]:
     """This process's environment, without what steers numba or pytest, and with the mode."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith(("NUMBA_", "PYTEST_"))}
-    return kept | {MODES[mode]: "1", "NUMBA_CACHE_DIR": str(cache_of(mode)), "ADMIX_KERNEL_MODE": mode}
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    cache = Path(tempfile.gettempdir()) / f"admix-kernels-{user}" / mode
+    return kept | {MODES[mode]: "1", "NUMBA_CACHE_DIR": str(cache), "ADMIX_KERNEL_MODE": mode}
 
 
 if MODE:

@@ -35,6 +35,11 @@ def table(path, name="trajectory.tsv"):
     return pd.read_csv(path / name, sep="\t")
 
 
+def assert_same(a, b):
+    # a column of zeros is read as whole numbers
+    pd.testing.assert_frame_equal(a, b, check_dtype=False)
+
+
 def contents(path, names=TABLES):
     return {name: (path / name).read_bytes() for name in names}
 
@@ -70,13 +75,13 @@ def test_a_warm_cache_changes_no_byte(plain, shared, tmp_path):
     assert contents(made) == contents(plain)
     history = results.read_run(made).provenance["history"]
     assert [h["from_cache"] for h in history] == [True, True]
-    assert all(set(h["load_slope"]) == {h["stage"]} for h in history)
+    assert all(h["stage"] in h["load_slope"] and len(h["load_slope"]) == 2 for h in history)
 
 
 def test_branches_do_not_depend_on_each_other(plain, shared, tmp_path):
     alone = table(run(small.scenario(branches=TWO[1:]), tmp_path / "out", shared))
     both = table(plain)
-    pd.testing.assert_frame_equal(alone, both[both.branch == "b"].reset_index(drop=True))
+    assert_same(alone, both[both.branch == "b"].reset_index(drop=True))
 
 
 def test_another_seed_has_other_numbers_on_the_same_history(plain, shared, tmp_path):
@@ -90,7 +95,7 @@ def test_generations(plain, shared, tmp_path):
     made = run(small.scenario(branches=TWO), tmp_path / "out", shared, generations=4)
     frame, whole = table(made), table(plain)
     expected = whole[whole.generation <= 4].reset_index(drop=True)
-    pd.testing.assert_frame_equal(frame, expected)
+    assert_same(frame, expected)
     assert frame.generation.max() == 4 and set(table(made, "landscape.tsv").generation) == {2, 4}
     with pytest.raises(InputError, match=r"--generations: got 32; allowed: 1 to 31 \(today\) in branch a"):
         run(small.scenario(branches=TWO), tmp_path / "other", shared, generations=32)
@@ -105,7 +110,7 @@ def test_replicates_share_burnins_in_turn(plain, shared, tmp_path):
     # replicate 0 of burn-in 0 is what a run of one replicate gives; all differ
     first = frame[frame.replicate == 0].reset_index(drop=True)
     whole = table(plain)
-    pd.testing.assert_frame_equal(first, whole[(whole.branch == "a") & (whole.generation <= 6)].reset_index(drop=True))
+    assert_same(first, whole[(whole.branch == "a") & (whole.generation <= 6)].reset_index(drop=True))
     assert frame[frame.generation == 6].log_fitness_mean.nunique() == 5
     # whatever the number of replicates, a burn-in of a number is the same
     third = run(
@@ -113,7 +118,7 @@ def test_replicates_share_burnins_in_turn(plain, shared, tmp_path):
     )
     assert table(third, "pulse.tsv").burnin.tolist() == [1, 1]
     found, same = table(third), frame
-    pd.testing.assert_frame_equal(
+    assert_same(
         found[found.replicate == 1].reset_index(drop=True), same[same.replicate == 1].reset_index(drop=True)
     )
     fitness = table(made, "pulse.tsv").fitness_archaic_relative
@@ -124,7 +129,7 @@ def test_neutral_twin(plain, shared, tmp_path):
     made = run(small.scenario(branches=TWO), tmp_path / "out", shared, twin="neutral")
     frame, whole = table(made), table(plain)
     assert set(frame.twin) == {"none", "neutral"}
-    pd.testing.assert_frame_equal(frame[frame.twin == "none"].reset_index(drop=True), whole)
+    assert_same(frame[frame.twin == "none"].reset_index(drop=True), whole)
     twin = frame[frame.twin == "neutral"]
     assert (twin.log_fitness_mean == 0).all() and (twin.load_archaic == 0).all()
     assert len(twin) == len(whole)

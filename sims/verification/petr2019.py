@@ -18,7 +18,6 @@ the pulse.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from datetime import date
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from admix import schedule, seeds
+from admix import schedule
 from admix.cache import Cache, default_directory
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.engines.native.history import History, Stage, plan_stages
@@ -119,8 +118,8 @@ def main() -> None:
                 run = Branch(
                     clock, tables, workers,
                     BranchPlan(
-                        branch="p10", replicate=0, twin="none", seed=i + 1, burnin=i, last=clock.first_pulse_tick() + 99,
-                        landscape_generations=(), spread_generations=(),
+                        branch="p10", replicate=0, twin="none", seed=i + 1, burnin=i,
+                        last=clock.first_pulse_tick() + 99, landscape_generations=(), spread_generations=(),
                     ),
                 )  # fmt: skip
                 records = run.run([archaic[i], modern], lambda fraction, note: None)
@@ -140,9 +139,7 @@ def main() -> None:
 
 def archaic_rows(archaic: dict[int, Arrays], load_of, given) -> list[dict[str, float]]:  # type: ignore[no-untyped-def]
     """One row an archaic lineage: log of mean fitness."""
-    return [
-        {"number": k, "ancestor": k % given.ancestors, "fitness": load_of(a)[0]} for k, a in archaic.items()
-    ]
+    return [{"number": k, "ancestor": k % given.ancestors, "fitness": load_of(a)[0]} for k, a in archaic.items()]
 
 
 def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  # type: ignore[type-arg]

@@ -21,6 +21,8 @@ from admix.interrupts import deferred
 from admix.schedule import Pulse, Schedule
 
 SPREAD_BINS = 200
+ALWAYS_UNTIL, THEN_EVERY = 100, 10
+"""``load_archaic`` is measured in every generation up to the first, then in every so many, and in the last."""
 _COLLECT_EVERY = 16
 Row = dict[str, Any]
 
@@ -61,9 +63,7 @@ class Branch:
         self.world = World(
             tables,
             schedule.deme_names,
-            lambda purpose, deme: seeds.stream_key(
-                "run", plan.seed, plan.branch, plan.replicate, purpose, deme
-            ),
+            lambda purpose, deme: seeds.stream_key("run", plan.seed, plan.branch, plan.replicate, purpose, deme),
             workers,
             n_planes=len(self.sources),
             selected=plan.twin == "none",
@@ -87,9 +87,7 @@ class Branch:
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
                 for pulse in pulses:
                     self._flag(pulse)
-                parental = {
-                    d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes
-                }
+                parental = {d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes}
                 parents = world.breed(tick, cohorts)
                 self._inherit(tick, cohorts, parents)
                 for k, pulse in enumerate(pulses):
@@ -113,9 +111,7 @@ class Branch:
 
     def _generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
         p = self.plan
-        return seeds.generator(
-            "run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick
-        )
+        return seeds.generator("run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick)
 
     def _needed(self) -> dict[int, set[int]]:
         """Demes worth simulating at each tick: those whose descendants are looked at in the end."""
@@ -164,13 +160,9 @@ class Branch:
         log = self.world.log_fitness(deme)
         return _log_mean(log), float(log.mean())
 
-    def _record_pulse(
-        self, k: int, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]
-    ) -> None:
+    def _record_pulse(self, k: int, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]) -> None:
         world = self.world
-        rows = next(
-            (g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int)
-        )
+        rows = next((g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int))
         if pulse.unit == "individuals" and len(rows):
             log = world.log_fitness(pulse.target)
             come = np.zeros(cohort.n, bool)
@@ -212,8 +204,7 @@ class Branch:
                     "deme": self.schedule.deme_names[deme],
                     "generation": generation,
                 }
-                flag = (world.mutations["archaic"] >> np.uint8(plane)) & 1 == 1
-                load = -world.flagged_log_fitness(deme, flag).mean() if world.selected else 0.0
+                load = self._archaic_load(deme, plane, generation, tick)
                 self.records.trajectory.append(
                     labels
                     | {
@@ -229,6 +220,16 @@ class Branch:
                     self._record_spread(labels, shares)
                 if generation in plan.landscape_generations or tick == plan.last:
                     self.records.landscape.append((labels, world.marker_shares(deme, plane)))
+
+    def _archaic_load(self, deme: int, plane: int, generation: int, tick: int) -> float:
+        """Mean log fitness lost to a source's alleles; not known (nan) in most late generations: it costs as much
+        as a fifth of a tick."""
+        if not self.world.selected:
+            return 0.0
+        if generation > ALWAYS_UNTIL and generation % THEN_EVERY and tick < self.plan.last:
+            return float("nan")
+        flag = (self.world.mutations["archaic"] >> np.uint8(plane)) & 1 == 1
+        return -float(self.world.flagged_log_fitness(deme, flag).mean())
 
     def _record_spread(self, labels: Row, shares: np.ndarray) -> None:
         counts, edges = np.histogram(shares, SPREAD_BINS, (0.0, 1.0))

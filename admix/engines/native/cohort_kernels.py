@@ -137,7 +137,8 @@ def count_bits(span: Any, rows: Any, bits: Any, counts: Any) -> None:
 @njit(nogil=True, cache=True)
 def recode(
     span: Any, rows: Any, places: Any, bits: Any, site_id: Any, site_key: Any, rare: Any, n_rare: Any,
-    target: Any, added: Any, added_key: Any, new_effect: Any, out_bits: Any, out_sums: Any, out_rare: Any, out_n_rare: Any,
+    target: Any, added: Any, added_key: Any, new_effect: Any, out_bits: Any, out_sums: Any, out_rare: Any,
+    out_n_rare: Any,
 ) -> Any:  # fmt: skip
     """Write ``rows[span[0]:span[1]]`` in another layout of common and rare sites, to the rows ``places``.
 
@@ -224,35 +225,44 @@ def flagged_log_fitness(
 
     ``site_mask`` uint64[w] marks the flagged common sites, ``flag`` uint8[ids] the flagged mutations.
     """
+    keys = np.empty((2, rare.shape[1]), np.uint64)
     for i in range(span[0], span[1]):
         a = 2 * i
         b = a + 1
         total = 0
-        for w in range(site_mask.shape[0]):
-            m = site_mask[w]
-            if m == _ZERO:
-                continue
-            x = bits[a, w] & m
-            y = bits[b, w] & m
-            if (x | y) == _ZERO:
-                continue
-            total += word_sum(x, np.uint64(64 * w), site_effect) + word_sum(y, np.uint64(64 * w), site_effect)
-            total += word_sum(x & y, np.uint64(64 * w), site_correction)
-        for g in range(a, b + 1):
-            for j in range(n_rare[g]):
-                m = np.int64(rare[g, j] & LOW32)
-                if flag[m]:
-                    total += effect[m]
+        for j in range(site_mask.shape[0]):
+            w = np.uint64(j)
+            x = bits[a, w] & site_mask[w]
+            y = bits[b, w] & site_mask[w]
+            if (x | y) != _ZERO:
+                total += word_sum(x, w << SHIFT6, site_effect) + word_sum(y, w << SHIFT6, site_effect)
+                total += word_sum(x & y, w << SHIFT6, site_correction)
+        n_a = flagged_keys(rare[a], n_rare[a], flag, keys[0])
+        n_b = flagged_keys(rare[b], n_rare[b], flag, keys[1])
+        for j in range(n_a):
+            total += effect[keys[0, j] & LOW32]
+        for j in range(n_b):
+            total += effect[keys[1, j] & LOW32]
         i_a = 0
         i_b = 0
-        while i_a < n_rare[a] and i_b < n_rare[b]:
-            p = rare[a, i_a]
-            q = rare[b, i_b]
-            if p == q and flag[np.int64(p & LOW32)]:
-                total += correction[np.int64(p & LOW32)]
+        while i_a < n_a and i_b < n_b:
+            p = keys[0, i_a]
+            q = keys[1, i_b]
+            if p == q:
+                total += correction[p & LOW32]
             i_a += p <= q
             i_b += q <= p
         out[i] = total
+
+
+@njit(nogil=True)
+def flagged_keys(row: Any, n: Any, flag: Any, out: Any) -> Any:
+    """Copy the keys of flagged mutations to ``out``; return how many."""
+    k = np.int64(0)
+    for j in range(n):
+        out[k] = row[j]
+        k += np.int64(flag[row[j] & LOW32] != 0)
+    return k
 
 
 @njit(nogil=True, cache=True)

@@ -72,9 +72,7 @@ def choose_parent(z: Any, cumulative: Any, guide: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def choose_parents(
-    key: Any, tick: Any, rows: Any, span: Any, cumulative: Any, guide: Any, parents: Any
-) -> None:
+def choose_parents(key: Any, tick: Any, rows: Any, span: Any, cumulative: Any, guide: Any, parents: Any) -> None:
     """Fill ``parents[g]`` (int32) for the gametes g in ``rows[span[0]:span[1]]``."""
     for r in range(span[0], span[1]):
         g = rows[r]
@@ -338,9 +336,7 @@ def insert_key(row: Any, n: Any, key: Any) -> None:
 
 
 @njit(nogil=True)
-def weigh(
-    row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any
-) -> None:
+def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any) -> None:
     """Sum the weights of a marker row's set bits: all, functional, far -> ``out`` int64[3].
 
     ``plain``, ``odd``, ``functional`` and ``far`` are masks, uint64[w]; markers in ``plain`` all weigh

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from admix.spectrum import StationarySpectrum
 RESULTS_VERSION = 1
 """Part of every cache key; raised whenever the same history would give other numbers."""
 CHECKPOINT_SECONDS = 120.0
-_LOAD_EVERY = 16
+_LOAD_EVERY = 8
 REBALANCE_EVERY = 64
 _COLLECT_EVERY = 16
 
@@ -71,9 +72,7 @@ def lineages(schedule: Schedule) -> list[tuple[int, ...]]:
             d = leader[d]
         return d
 
-    links = [
-        (d, a) for d in alive for a, _ in schedule.ancestors[d] if (a, schedule.first_tick[d]) != (root, 1)
-    ]
+    links = [(d, a) for d in alive for a, _ in schedule.ancestors[d] if (a, schedule.first_tick[d]) != (root, 1)]
     links += [(m.source, m.target) for m in schedule.migrations if m.first_tick < pulse]
     for a, b in links:
         if a in leader and b in leader:
@@ -136,9 +135,7 @@ def plan_stages(
             "last": pulse - 1,
             "parents from": min(oldest, pulse),
             "demes": [d for d in schedule.to_dict(pulse)["demes"] if d["index"] in demes],
-            "migrations": [
-                m for m in schedule.to_dict(pulse)["migrations"] if m[0] in demes or m[1] in demes
-            ],
+            "migrations": [m for m in schedule.to_dict(pulse)["migrations"] if m[0] in demes or m[1] in demes],
         }
         name = "+".join(schedule.deme_names[d] for d in demes)
         stages.append(Stage(name, demes, first, pulse - 1, content, content_key(content), ancestor.key))
@@ -148,7 +145,7 @@ def plan_stages(
 def _runs(sizes: np.ndarray) -> list[list[int]]:
     """Sizes as [size, how many ticks] pairs."""
     edges = np.flatnonzero(np.diff(sizes, prepend=-1, append=-1))
-    return [[int(sizes[a]), int(b - a)] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [[int(sizes[a]), int(b - a)] for a, b in pairwise(edges)]
 
 
 @dataclass(slots=True)
@@ -169,8 +166,12 @@ class History:
         What is in the cache is taken from there; the description's ``from_cache`` says so.
         """
         ancestor, *rest = stages
+        for stage in stages:
+            # left by a process that was killed between its last two steps
+            if self.cache.has(stage.key):
+                self.cache.drop_checkpoint(stage.key)
         made = {}
-        founder: Arrays | None = None
+        founder: tuple[Arrays, dict[str, Any]] | None = None
         for stage in rest:
             found = self.cache.load(stage.key)
             if found is None:
@@ -184,13 +185,13 @@ class History:
             made[stage.name] = found
         return made
 
-    def _ancestor(self, stage: Stage) -> Arrays:
+    def _ancestor(self, stage: Stage) -> tuple[Arrays, dict[str, Any]]:
         found = self.cache.load(stage.key)
         if found is None:
             found = self._run(stage, None)
         else:
             self.report(stage.name, 1.0, "from the cache")
-        return found[0]
+        return found
 
     def _world(self, stage: Stage) -> World:
         return World(
@@ -220,7 +221,7 @@ class History:
             world.demes[only].fixed = start.add_mutations(world, rng, s, h, only, stage.first - 1)
         return world
 
-    def _run(self, stage: Stage, founder: Arrays | None) -> tuple[Arrays, dict[str, Any]]:
+    def _run(self, stage: Stage, founder: tuple[Arrays, dict[str, Any]] | None) -> tuple[Arrays, dict[str, Any]]:
         kept = self.cache.load(stage.key, checkpoint=True)
         curve: list[list[float]] = []
         pedigree = Pedigree()
@@ -232,7 +233,7 @@ class History:
             tick, curve = int(meta["tick"]), meta["curve"]
             self.report(stage.name, self._fraction(stage, tick), f"goes on from tick {tick:,}")
         else:
-            world = self._begin(stage, founder)
+            world = self._begin(stage, None if founder is None else founder[0])
             tick = stage.first - 1
         keep_from = stage.content.get("parents from", stage.last + 1)
         schedule = self.schedule
@@ -241,7 +242,13 @@ class History:
             return seeds.generator("burnin", stage.key, purpose, schedule.deme_names[deme], at)
 
         def state() -> tuple[Arrays, dict[str, Any]]:
-            meta = {"title": f"{stage.name}, burn-in {stage.content['burnin']}", "tick": tick, "curve": curve}
+            meta: dict[str, Any] = {
+                "title": f"{stage.name}, burn-in {stage.content['burnin']}",
+                "tick": tick,
+                "curve": curve,
+            }
+            if founder is not None:
+                meta["ancestor"] = founder[1]["curve"]
             return pack_world(world) | pedigree.pack(), meta
 
         saved = time.monotonic()
@@ -287,10 +294,10 @@ class History:
 
 def load_slope(curve: list[list[float]], deme: int) -> tuple[float, float]:
     """Slope of a deme's mean log fitness over the last quarter of a stage, per 1,000 ticks, and its standard
-    error from ten blocks (nan where the stage is too short)."""
+    error from four blocks (nan where the stage is too short)."""
     points = np.array([(t, v) for t, i, v in curve if int(i) == deme])
     points = points[len(points) * 3 // 4 :]
-    if len(points) < 20:
+    if len(points) < 12:
         return float("nan"), float("nan")
     slopes = [np.polyfit(block[:, 0], block[:, 1], 1)[0] for block in np.array_split(points, 4)]
     whole = np.polyfit(points[:, 0], points[:, 1], 1)[0]

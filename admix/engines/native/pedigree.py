@@ -73,9 +73,7 @@ class Pedigree:
                 pedigree.sizes.setdefault(tick, {})[i] = n
         return pedigree
 
-    def parents_of(
-        self, tick: int, now: Mapping[int, np.ndarray], *, pulses: bool = True
-    ) -> dict[int, np.ndarray]:
+    def parents_of(self, tick: int, now: Mapping[int, np.ndarray], *, pulses: bool = True) -> dict[int, np.ndarray]:
         """Flags of the individuals at ``tick - 1`` that have a child among the flagged of ``tick``.
 
         Flags are bool arrays by deme; one may be shorter than its deme, whose other individuals are not
@@ -105,9 +103,7 @@ class Pedigree:
             flags = self.parents_of(t, flags)
         return flags
 
-    def founders(
-        self, first: int, last: int, living: Mapping[int, np.ndarray], plane: int
-    ) -> tuple[int, int]:
+    def founders(self, first: int, last: int, living: Mapping[int, np.ndarray], plane: int) -> tuple[int, int]:
         """(archaic, all) founders with a descendant among the flagged of tick ``last``.
 
         Founders are the individuals of cohort ``first`` and those that later pulses bring in; the archaic
@@ -173,9 +169,7 @@ def _as_long(flags: np.ndarray, n: int) -> np.ndarray:
     return flags if len(flags) == n else np.pad(flags, (0, n - len(flags)))
 
 
-def pass_down(
-    values: Mapping[int, np.ndarray], births: Mapping[int, Birth], plane: int
-) -> dict[int, np.ndarray]:
+def pass_down(values: Mapping[int, np.ndarray], births: Mapping[int, Birth], plane: int) -> dict[int, np.ndarray]:
     """Each child's mean of its two gametes' values; a gamete has its parent's value, or 1 if it is part of a
     pulse of ``plane`` (0 if of another one)."""
     out = {}

@@ -67,9 +67,7 @@ def _add_demes(world: World, arrays: Arrays, number: np.ndarray) -> None:
         n_rare = arrays[f"deme{i}_n_rare"]
         keys = world.mutations.key(number[arrays[f"deme{i}_rare"]])
         n2 = len(n_rare)
-        rows = Rows.empty(
-            n2, layout.n_words, 2 * int(n_rare.max(initial=0)) + 4 * PAD, world.n_planes, mark_words
-        )
+        rows = Rows.empty(n2, layout.n_words, 2 * int(n_rare.max(initial=0)) + 4 * PAD, world.n_planes, mark_words)
         rows.n_rare[:] = n_rare
         rows.rare[np.arange(rows.rare.shape[1]) < n_rare[:, None]] = keys
         # keys hold ids in their low half: new ids may change the order of mutations at one position

@@ -18,9 +18,7 @@ Draw = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @njit(nogil=True, cache=True)
-def scatter(
-    key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, n_rare: Any, holders: Any
-) -> Any:
+def scatter(key: Any, keys: Any, counts: Any, sites: Any, bits: Any, rare: Any, n_rare: Any, holders: Any) -> Any:
     """Give each mutation, in order, to ``counts[k]`` haplotypes drawn without replacement.
 
     ``keys`` uint64[k] ascending; ``sites`` int32[k] is a mutation's bit in ``bits``, or -1: it goes to the rows
@@ -79,9 +77,7 @@ def add_mutations(
     j = np.searchsorted(t.target_cum, site, side="right") - 1
     offset = (site - t.target_cum[j]).astype(np.uint64)
     length = (t.target_cum[j + 1] - t.target_cum[j]).astype(np.uint64)
-    m["axis"][ids] = (
-        t.target_axis_start[j] + offset * (t.target_axis_end[j] - t.target_axis_start[j]) // length
-    )
+    m["axis"][ids] = t.target_axis_start[j] + offset * (t.target_axis_end[j] - t.target_axis_start[j]) // length
     m["site"][ids] = site
     m["s"][ids], m["h"][ids] = s, h
     m["uid"][ids] = rng.integers(0, 1 << 64, len(s), dtype=np.uint64)

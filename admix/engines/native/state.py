@@ -61,9 +61,7 @@ def layout_of(ids: np.ndarray, mutations: Mutations) -> Layout:
     correction[: len(ids)] = mutations["correction"][ids]
     axis = mutations["axis"][ids]
     mask = pack(correction != 0)
-    return Layout(
-        ids, axis, keys, grid_of(axis), effect, correction, mask, np.flatnonzero(mask).astype(np.int32)
-    )
+    return Layout(ids, axis, keys, grid_of(axis), effect, correction, mask, np.flatnonzero(mask).astype(np.int32))
 
 
 def pack(flags: np.ndarray) -> np.ndarray:
@@ -98,9 +96,7 @@ class Rows:
 
     def fits(self, n: int, n_words: int, room: int, n_planes: int) -> bool:
         """Can these arrays be used again for rows of such sizes?"""
-        return (
-            self.bits.shape == (n, n_words) and self.rare.shape[1] >= room and self.marks.shape[0] == n_planes
-        )
+        return self.bits.shape == (n, n_words) and self.rare.shape[1] >= room and self.marks.shape[0] == n_planes
 
     def __len__(self) -> int:
         return len(self.n_rare)

@@ -98,9 +98,6 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         mark_weight=weight,
         plain_weight=plain,
         mark_total=np.array(
-            [
-                w.sum()
-                for w in (genome.marker_weight, genome.marker_weight[functional], genome.marker_weight[far])
-            ]
+            [w.sum() for w in (genome.marker_weight, genome.marker_weight[functional], genome.marker_weight[far])]
         ),
     )

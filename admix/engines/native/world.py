@@ -141,9 +141,7 @@ class World:
                 deme.guide = np.zeros(1 << max(4, int(deme.n).bit_length()), np.int32)
                 gk.guide_table(deme.cumulative, deme.guide)
 
-    def _next_cohort(
-        self, tick: int, index: int, cohort: Cohort
-    ) -> tuple[Rows, Layout, np.ndarray, np.ndarray]:
+    def _next_cohort(self, tick: int, index: int, cohort: Cohort) -> tuple[Rows, Layout, np.ndarray, np.ndarray]:
         n2 = 2 * cohort.n
         offset, ids = self._mutate(tick, index, n2)
         parents = np.empty(n2, np.int32)
@@ -216,9 +214,7 @@ class World:
 
         self.workers.run(
             len(numbers),
-            lambda span: gk.choose_parents(
-                key, tick, numbers, span, source.cumulative, source.guide, parents
-            ),
+            lambda span: gk.choose_parents(key, tick, numbers, span, source.cumulative, source.guide, parents),
         )
         order = np.empty(len(numbers), np.int64)
         gk.order_by_parent(numbers, parents, np.zeros(source.n + 1, np.int64), order)
@@ -320,9 +316,7 @@ class World:
         if self.n_planes:
             self.workers.run(
                 len(rows),
-                lambda span: gk.weigh_rows(
-                    span, rows.marks, t.masks, t.mark_weight, t.plain_weight, rows.ancestry
-                ),
+                lambda span: gk.weigh_rows(span, rows.marks, t.masks, t.mark_weight, t.plain_weight, rows.ancestry),
             )
 
     def _merge(
@@ -345,11 +339,7 @@ class World:
         rare = counts.copy()
         rare[layout.ids] = rare[fixed] = 0
         room = room_for(rare.sum() / n2)
-        if (
-            spare is None
-            or not spare.fits(n2, layout.n_words, room, self.n_planes)
-            or spare.rare.shape[1] > 2 * room
-        ):
+        if spare is None or not spare.fits(n2, layout.n_words, room, self.n_planes) or spare.rare.shape[1] > 2 * room:
             spare = Rows.empty(n2, layout.n_words, room, self.n_planes, self.tables.mark_words)
         for part in parts:
             spare = self._recode(part, target, layout, spare)
