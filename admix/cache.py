@@ -9,6 +9,7 @@ same name with ``.checkpoint`` added.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -68,6 +69,29 @@ def _read(place: Path, key: str) -> tuple[Arrays, dict[str, Any]]:
             raise ValueError(f"checksum {found[:12]} is not {str(meta[name])[:12]}")
     with np.load(place / "arrays.npz", allow_pickle=False) as file:
         return {name: file[name] for name in file.files}, meta["content"]
+
+
+def _put(temporary: Path, place: Path) -> None:
+    """Move a finished directory to its place, and what is there out of the way; on failure it stays there."""
+    old = temporary.with_name(temporary.name + ".old")
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            place.rename(old)
+        try:
+            temporary.rename(place)
+            shutil.rmtree(old, ignore_errors=True)
+            return
+        except OSError as error:
+            if old.exists():
+                with suppress(OSError):
+                    old.rename(place)
+                shutil.rmtree(old, ignore_errors=True)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # another process was quicker; once more, unless its copy (with the same content) is there to stay
+            if place.is_dir():
+                return
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +174,7 @@ class Cache:
                 json.dump(meta, text, indent=1)
                 text.flush()
                 os.fsync(text.fileno())
-            old = temporary.with_name(temporary.name + ".old")
-            with suppress(FileNotFoundError):
-                place.rename(old)
-            try:
-                temporary.rename(place)
-            except OSError:
-                if not place.is_dir():  # else: another process was quicker, with the same content
-                    with suppress(OSError):
-                        old.rename(place)
-                    raise
-            shutil.rmtree(old, ignore_errors=True)
+            _put(temporary, place)
         except OSError as error:
             raise RunError(
                 str(self.directory),

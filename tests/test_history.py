@@ -244,7 +244,8 @@ def test_a_checkpoint_beside_a_finished_stage_is_removed(parts, plain, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(stage.key for stage in fresh.stages)
 
 
-def test_termination_is_passed_on(parts, tmp_path):
+def test_termination_is_passed_on(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(history_module, "_LOAD_EVERY", 5)
     fresh = small.Parts(parts.scenario, tmp_path)
 
     class Terminated(Exception):
@@ -331,7 +332,7 @@ def test_load_slope():
     last = ticks[len(ticks) * 3 // 4 :]
     true = 1000 * 1e-3 / np.sqrt(((last - last.mean()) ** 2).sum())
     assert true / 4 < error < 4 * true
-    assert all(np.isnan(load_slope(curve[:70], 1)))
+    assert all(np.isnan(load_slope(curve[:40], 1)))
     assert all(np.isnan(load_slope([], 0)))
 
 

@@ -165,7 +165,8 @@ def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  
                 read = float(np.exp(fit.intercept + fit.slope * S_PUBLISHED))
                 verdict = "pass" if abs(read / wanted - 1) <= 0.1 else "FAIL"
                 lines.append(
-                    f"- Generation {g}: {read:.2f} % at S = 0.766 (slope {fit.slope:.2f}), published {wanted} %: **{verdict}**"
+                    f"- Generation {g}: {read:.2f} % at S = 0.766 (slope {fit.slope:.2f}),"
+                    f" published {wanted} %: **{verdict}**"
                 )
             lines.append("")
     both = pd.DataFrame(starts)
@@ -180,7 +181,7 @@ def write(truth: list[dict], archaic: list[dict], starts: list[dict]) -> None:  
             low, high = test.confidence_interval(0.95)
             verdict = "pass" if -0.02 < low and high < 0.02 else "FAIL"
             lines += [
-                f"S with the default start minus S with the forward start, from the same archaic lineages: {difference:+.4f}, "
+                f"S with the default start minus S with the forward start, same archaic lineages: {difference:+.4f}, "
                 f"95 % interval {low:+.4f} to {high:+.4f}, wanted inside +-0.02: **{verdict}**.", "",
             ]  # fmt: skip
     if archaic:

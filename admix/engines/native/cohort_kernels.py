@@ -30,7 +30,7 @@ def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) ->
 
     ``words`` int32 lists the words in which ``mask`` (uint64, a word each) has any site with a correction.
     """
-    total = 0
+    total = np.int64(0)
     for j in range(words.shape[0]):
         w = np.uint64(words[j])
         total += word_sum(a[w] & b[w] & mask[w], w << SHIFT6, correction)
@@ -47,7 +47,7 @@ def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: A
     for i in range(n_a):
         m = a[i] & SEEN_MASK
         seen[m >> SHIFT6] |= ONE << (m & LOW6)
-    total = 0
+    total = np.int64(0)
     for k in range(n_b):
         m = b[k] & SEEN_MASK
         if seen[m >> SHIFT6] & (ONE << (m & LOW6)):
@@ -208,7 +208,7 @@ def sum_words(span: Any, bits: Any, effect: Any, sums: Any) -> None:
 def haplotype_load(span: Any, sums: Any, rare: Any, n_rare: Any, effect: Any, out: Any) -> None:
     """Fill ``out`` int64 with each haplotype's sum of log(1 + hs), from the words' sums and the rare keys."""
     for g in range(span[0], span[1]):
-        total = 0
+        total = np.int64(0)
         for w in range(sums.shape[1]):
             total += sums[g, w]
         for i in range(n_rare[g]):
@@ -229,7 +229,7 @@ def flagged_log_fitness(
     for i in range(span[0], span[1]):
         a = 2 * i
         b = a + 1
-        total = 0
+        total = np.int64(0)
         for j in range(site_mask.shape[0]):
             w = np.uint64(j)
             x = bits[a, w] & site_mask[w]

@@ -234,7 +234,7 @@ def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
 @njit(nogil=True)
 def word_sum(x: Any, base: Any, effect: Any) -> Any:
     """Sum of the int32 effects of the set bits of a word whose first site is ``base`` (uint64)."""
-    total = 0
+    total = np.int64(0)
     while x != _ZERO:
         total += effect[base + np.uint64(lowest(x))]
         x &= x - ONE
@@ -497,7 +497,7 @@ def make_gametes(
         splice(out_bits[o], bits[a], bits[b], edges, n_cuts)
         copy_runs(out_sums[o], sums[a], sums[b], edges, n_cuts)
         sum_cut_words(out_sums[o], out_bits[o], edges, n_cuts, site_effect)
-        load = 0
+        load = np.int64(0)
         for w in range(n_words):
             load += out_sums[o, w]
         need = n_rare[a] + n_rare[b] + mut_offset[g + 1] - mut_offset[g] + 2 * PAD
