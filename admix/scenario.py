@@ -141,7 +141,7 @@ class Start(Block):
 
     mode: Annotated[str, one_of("stationary", "forward")] = "stationary"
     ancestral_burnin: Annotated[float, number("a number above 0 and up to 100", 0, 100, above=True)] = 7.0
-    relax: Annotated[int, whole_number("a whole number of generations from 0 to 1,000,000", 0, 10**6)] = 1000
+    relax: Annotated[int, whole_number("a whole number of generations from 0 to 1,000,000", 0, 10**6)] = 500
 
 
 def _rising(words: str, low: int) -> BeforeValidator:
@@ -170,7 +170,7 @@ class RunDefaults(Block):
     """Options of the command line that a resolved scenario carries, so that running it again gives the same
     numbers."""
 
-    seed: Annotated[int, whole_number("a whole number from 0 to 2^63 - 1", 0, 2**63 - 1)] | None = None
+    seed: Annotated[int, whole_number("a whole number from 1 to 4,294,967,295", 1, 2**32 - 1)] | None = None
     replicates: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None
     burnins: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None
     burnin: Annotated[int, whole_number("a whole number from 0 on", 0)] | None = None

@@ -457,7 +457,8 @@ def _head(entry: Mapping[str, Any], who: str) -> str:
     if not pulses:
         return f"with continuous {who} gene flow"
     if len(pulses) > 1:
-        listed = [percent(s) for s in shares]
+        # a share is of gene copies, and an F1 child has one from each side
+        listed = [percent(2 * s if p["unit"] == "F1" else s) for s, p in zip(shares, pulses, strict=True)]
         each = ", ".join(listed[:-1]) + f" and {listed[-1]}"
         if len(listed) > 4:
             each = f"{percent(min(shares))} to {percent(max(shares))}"
@@ -466,7 +467,7 @@ def _head(entry: Mapping[str, Any], who: str) -> str:
         return f"with {len(pulses)} {who} pulses ({each}{of})"
     share = percent(shares[0])
     if units == {"F1"}:
-        return f"with {share} of the founding generation F1 hybrids, half {who}"
+        return f"with {percent(2 * shares[0])} of the founding generation F1 hybrids, half {who}"
     if units == {"gametes"}:
         return f"with {share} of the gametes behind the founding generation {who}"
     if units == {"individuals"}:

@@ -364,5 +364,3 @@ def test_landscape_is_the_mean_over_people(parts):
     assert sorted(found) == [2, 31]
     for generation, shares in found.items():
         assert np.array_equal(shares, (labels[59 + generation] == 0).mean(axis=0))
-
-

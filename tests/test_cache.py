@@ -169,11 +169,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing(store, monkeypatch, where, ol
             patch.setattr(cache_module.Path, "mkdir", full)
         else:
             rename = cache_module.Path.rename
-            # the entry cannot be put in place, though the one before it could be taken away
-            patch.setattr(
-                cache_module.Path, "rename",
-                lambda self, to: full() if str(to).endswith("checkpoint") and ".old" not in self.name else rename(self, to),
-            )  # fmt: skip
+
+            def refuse(self, to):
+                # the entry cannot be put in place, though the one before it could be taken away
+                return full() if to.name.endswith("checkpoint") and ".old" not in self.name else rename(self, to)
+
+            patch.setattr(cache_module.Path, "rename", refuse)
         with pytest.raises(RunError) as caught:
             store.save(KEY, {"a": np.zeros(3)}, {"tick": 99}, checkpoint=True)
     line = str(caught.value)

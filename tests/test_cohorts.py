@@ -197,3 +197,38 @@ def test_draws_of_one_deme_do_not_move_those_of_another():
         assert alone.n == together[deme].n
         for a, b in zip(alone.groups, together[deme].groups, strict=True):
             assert (a.source, a.plane) == (b.source, b.plane) and np.array_equal(a.rows, b.rows)
+
+
+def test_migrants_from_a_source_are_marked_from_its_first_pulse_on():
+    block = small.demes(
+        ("ancestral", (), [(90, 40)]),
+        ("modern", ("ancestral",), [(0, 50)]),
+        ("archaic", ("ancestral",), [(0, 30)]),
+        migrations=[("archaic", "modern", 0.3, 40, 0)],
+    )
+    pulse = [{"name": "p", "source": "archaic", "target": "modern", "time": 30, "share": 0.1}]
+    clock = schedule.compile(small.scenario(demography=block, pulse=pulse, sampling={}))
+    modern, archaic = clock.deme("modern"), clock.deme("archaic")
+    for tick, marked in ((PULSE_TICK - 1, False), (PULSE_TICK, True), (PULSE_TICK + 20, True)):
+        cohorts = planned(clock, tick)
+        from_source = [g for g in cohorts[modern].groups if g.source == archaic]
+        assert from_source and all((g.plane == 0) is marked for g in from_source)
+        assert all(g.plane < 0 for g in cohorts[modern].groups if g.source == modern)
+        assert all(g.plane < 0 for g in cohorts[archaic].groups)
+
+
+def test_a_deme_founded_by_a_source_is_wholly_of_it():
+    block = small.start_times(
+        small.demes(
+            ("ancestral", (), [(90, 40)]),
+            ("modern", ("ancestral",), [(0, 50)]),
+            ("archaic", ("ancestral",), [(0, 30)]),
+            ("colony", ("archaic",), [(0, 10)]),
+        ),
+        colony=10,
+    )
+    pulse = [{"name": "p", "source": "archaic", "target": "modern", "time": 30, "share": 0.1}]
+    clock = schedule.compile(small.scenario(demography=block, pulse=pulse, sampling={}))
+    colony = clock.deme("colony")
+    assert [g.plane for g in planned(clock, int(clock.first_tick[colony]))[colony].groups] == [0]
+    assert [g.plane for g in planned(clock, int(clock.first_tick[colony]) + 1)[colony].groups] == [-1]

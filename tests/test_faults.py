@@ -69,7 +69,9 @@ def finish(file, place, *words):
 
 
 def started(file, place, *words, **how):
-    return subprocess.Popen(command(file, place, *words, **how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(file, place, *words, **how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(process, ready):

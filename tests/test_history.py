@@ -37,9 +37,13 @@ def with_demes(*rows, migrations=(), pulse=None, starts=None, **changes):
 def test_lineages_are_sets_that_exchange_genes_before_the_pulse():
     assert names_of(small.scenario()) == [("modern",), ("archaic",)]
     # migration that begins with the pulse or later links nothing, before it does
-    late = with_demes(ROOT, MODERN, ("archaic", ("ancestral",), [(0, 12)]), migrations=[("modern", "archaic", 0.1, 30, 0)])
+    late = with_demes(
+        ROOT, MODERN, ("archaic", ("ancestral",), [(0, 12)]), migrations=[("modern", "archaic", 0.1, 30, 0)]
+    )
     assert names_of(late) == [("modern",), ("archaic",)]
-    early = with_demes(ROOT, MODERN, ("archaic", ("ancestral",), [(0, 12)]), migrations=[("modern", "archaic", 0.1, 33, 0)])
+    early = with_demes(
+        ROOT, MODERN, ("archaic", ("ancestral",), [(0, 12)]), migrations=[("modern", "archaic", 0.1, 33, 0)]
+    )
     assert names_of(early) == [("modern", "archaic")]
     # an archaic deme that splits in two is one lineage, a recipient that splits after the pulse none yet
     forked = with_demes(
@@ -192,6 +196,17 @@ def test_what_was_fixed_in_either_lineage_counts(parts):
     assert world.counts(archaic)[world.demes[modern].fixed].min() == 0
 
 
+def test_what_was_fixed_in_the_ancestor_is_forgotten(tmp_path):
+    """It is fixed in everybody, and would only move the zero of log fitness."""
+    chosen = with_demes(("ancestral", (), [(90, 12)]), MODERN, ARCHAIC)
+    parts = small.Parts(chosen, tmp_path, mode="forward")
+    lineages = parts.lineages()
+    ancestor, _ = parts.cache.load(parts.stages[0].key)
+    fixed = set(ancestor["mutation_uid"][ancestor["deme0_fixed"]].tolist())
+    assert fixed
+    assert all(not fixed & set(arrays["mutation_uid"].tolist()) for arrays in lineages)
+
+
 class Stop:
     """Sends this process a signal when the history gets to a tick, as a person would."""
 
@@ -284,7 +299,9 @@ def test_checkpoints_are_written_in_passing(parts, plain, tmp_path, monkeypatch)
     saved = []
     save = fresh.cache.save
     monkeypatch.setattr(
-        type(fresh.cache), "save", lambda self, *given, **more: (saved.append(more.get("checkpoint")), save(*given, **more))
+        type(fresh.cache),
+        "save",
+        lambda self, *given, **more: (saved.append(more.get("checkpoint")), save(*given, **more)),
     )
     assert told(run(fresh)[0]) == plain
     assert saved.count(True) > 80 and saved.count(None) == 3
@@ -343,3 +360,12 @@ def test_pedigree_is_kept_from_the_oldest_date_on(parts):
         assert arrays[f"ticks{i}"][:, 0].tolist() == list(range(51, 60))
     never = small.Parts(small.scenario(sampling={}), parts.cache.directory)
     assert not [name for arrays in never.lineages() for name in arrays if name.startswith("ticks")]
+
+
+def test_a_source_of_the_ancestors_size_is_run_forward_too():
+    block = small.demes(
+        ("ancestral", (), [(90, 40)]), ("modern", ("ancestral",), [(0, 40)]), ("archaic", ("ancestral",), [(0, 40)])
+    )
+    found = stages(small.scenario(demography=block), relax=5)
+    assert found["archaic"].first == 1
+    assert found["modern"].first == 50

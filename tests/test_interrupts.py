@@ -16,7 +16,7 @@ def send(number):
 
 def test_an_interrupt_waits_for_the_end_of_the_block():
     done = []
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt):
         with deferred() as pending:
             assert pending.signal is None
             send(signal.SIGINT)

@@ -149,7 +149,7 @@ def test_founders(case):
 
 
 def test_shares_of_founders_add_up(case):
-    pedigree, sizes_at, parents_of = case
+    pedigree, sizes_at, _ = case
     living = living_of(sizes_at, np.random.default_rng(2), 1.0)
     (a, total), (b, same) = (pedigree.founders(FIRST, LAST, living, plane) for plane in (0, 1))
     assert total == same and 0 < a + b < total
@@ -185,7 +185,7 @@ def test_paths_add_up_to_one(case):
 
 
 def test_packing_keeps_all_but_pulses(case):
-    pedigree, sizes_at, parents_of = case
+    pedigree, sizes_at, _ = case
     again = Pedigree.unpack(pedigree.pack() | {"other": np.zeros(3)})
     living = living_of(sizes_at, np.random.default_rng(3), 0.5)
     for tick in (FIRST - 1, FIRST + 3):

@@ -113,14 +113,10 @@ def test_replicates_share_burnins_in_turn(plain, shared, tmp_path):
     assert_same(first, whole[(whole.branch == "a") & (whole.generation <= 6)].reset_index(drop=True))
     assert frame[frame.generation == 6].log_fitness_mean.nunique() == 5
     # whatever the number of replicates, a burn-in of a number is the same
-    third = run(
-        small.scenario(branches=TWO[:1]), tmp_path / "one", shared, replicates=2, burnin=1, generations=6
-    )
+    third = run(small.scenario(branches=TWO[:1]), tmp_path / "one", shared, replicates=2, burnin=1, generations=6)
     assert table(third, "pulse.tsv").burnin.tolist() == [1, 1]
     found, same = table(third), frame
-    assert_same(
-        found[found.replicate == 1].reset_index(drop=True), same[same.replicate == 1].reset_index(drop=True)
-    )
+    assert_same(found[found.replicate == 1].reset_index(drop=True), same[same.replicate == 1].reset_index(drop=True))
     fitness = table(made, "pulse.tsv").fitness_archaic_relative
     assert fitness.nunique() >= 2
 
@@ -206,7 +202,13 @@ def pulse_into_a_living_root():
 
 
 def two_archaic_demes():
-    rows = ROOT, MODERN, ("stem", ("ancestral",), [(70, 10)]), ("west", ("stem",), [(20, 8)]), ("east", ("stem",), [(20, 9)])
+    rows = (
+        ROOT,
+        MODERN,
+        ("stem", ("ancestral",), [(70, 10)]),
+        ("west", ("stem",), [(20, 8)]),
+        ("east", ("stem",), [(20, 9)]),
+    )
     pulses = [PULSE | {"name": "one", "source": "west"}, PULSE | {"name": "two", "source": "east", "time": 25}]
     return {"demography": small.demes(*rows), "pulse": pulses}
 
@@ -223,7 +225,11 @@ def size_changes():
 
 
 def shrinking():
-    rows = ROOT, ("modern", ("ancestral",), [(25, 40), (0, (40, 11))]), ("archaic", ("ancestral",), [(50, (40, 12)), (30, 12)])
+    rows = (
+        ROOT,
+        ("modern", ("ancestral",), [(25, 40), (0, (40, 11))]),
+        ("archaic", ("ancestral",), [(50, (40, 12)), (30, 12)]),
+    )
     return {"demography": small.demes(*rows)}
 
 
@@ -239,7 +245,13 @@ def split_after_the_pulse():
 
 
 def recipient_that_ends_in_two():
-    rows = ROOT, ("modern", ("ancestral",), [(20, 40)]), ARCHAIC, ("asia", ("modern",), [(0, 25)]), ("europe", ("modern",), [(0, 20)])
+    rows = (
+        ROOT,
+        ("modern", ("ancestral",), [(20, 40)]),
+        ARCHAIC,
+        ("asia", ("modern",), [(0, 25)]),
+        ("europe", ("modern",), [(0, 20)]),
+    )
     return {"demography": small.demes(*rows)}
 
 
@@ -251,7 +263,13 @@ def recipient_that_dies_out():
 
 
 def merged_recipient():
-    rows = ROOT, ("west", ("ancestral",), [(15, 20)]), ("south", ("ancestral",), [(15, 20)]), ("modern", ("west", "south"), [(0, 30)]), ARCHAIC
+    rows = (
+        ROOT,
+        ("west", ("ancestral",), [(15, 20)]),
+        ("south", ("ancestral",), [(15, 20)]),
+        ("modern", ("west", "south"), [(0, 30)]),
+        ARCHAIC,
+    )
     block = small.start_times(small.demes(*rows), modern=15)
     return {"demography": block, "pulse": [PULSE | {"target": "west"}]}
 

@@ -41,7 +41,10 @@ def grown(tables, ticks=30, n_planes=2):
 def split(world, first=30, ticks=60):
     world.breed(first, {BIG: whole(9, ROOT), LITTLE: whole(4, ROOT)})
     for tick in range(first + 1, first + ticks):
-        world.breed(tick, {BIG: whole(9, BIG), LITTLE: mixed(4, (BIG, 1, 0), (LITTLE, 3, -1)) if tick == 40 else whole(4, LITTLE)})
+        world.breed(
+            tick,
+            {BIG: whole(9, BIG), LITTLE: mixed(4, (BIG, 1, 0), (LITTLE, 3, -1)) if tick == 40 else whole(4, LITTLE)},
+        )
         if tick % 7 == 0:
             world.rebalance()
     return world
@@ -65,7 +68,10 @@ def test_a_world_comes_back_with_its_future(tables, rebalance):
         assert reference.haplotypes_of(other, i) == reference.haplotypes_of(world, i)
         assert np.array_equal(reference.labels_of(other, i), reference.labels_of(world, i))
     for tick in range(90, 110):
-        parents = [w.breed(tick, {BIG: mixed(9, (BIG, 7, -1), (LITTLE, 2, 1)), LITTLE: whole(5, LITTLE)}) for w in (world, other)]
+        parents = [
+            w.breed(tick, {BIG: mixed(9, (BIG, 7, -1), (LITTLE, 2, 1)), LITTLE: whole(5, LITTLE)})
+            for w in (world, other)
+        ]
         assert all(np.array_equal(parents[0][i], parents[1][i]) for i in (BIG, LITTLE))
     assert story(other) == story(world)
 

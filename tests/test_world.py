@@ -265,7 +265,10 @@ def test_neutral_world_has_no_mutations_and_equal_chances(tables):
     model = reference.Model(tables[0.5], NAMES, lambda p, name: seeds.stream_key("test", 1, p, name), selected=False)
     model.found(ROOT, 50)
     for tick in range(1, 6):
-        assert world.breed(tick, {ROOT: whole(50, ROOT)})[ROOT].tolist() == model.breed(tick, {ROOT: whole(50, ROOT)})[ROOT]
+        assert (
+            world.breed(tick, {ROOT: whole(50, ROOT)})[ROOT].tolist()
+            == model.breed(tick, {ROOT: whole(50, ROOT)})[ROOT]
+        )
     assert not world.counts(ROOT).any()
 
 

@@ -30,8 +30,11 @@ def plan_cohorts(
         n = schedule.size(deme, tick)
         pulses = [p for p in schedule.pulses if p.tick == tick and p.target == deme]
         parents = schedule.parents(deme, tick)
+        # from its first pulse on, whoever comes from a source is wholly of that source, migrants too
+        plane = {s: q for s, q in planes.items() if tick >= schedule.first_pulse_tick(s) and s != deme}
         if not pulses and len(parents) == 1:
-            made[deme] = Cohort(n, [Group(parents[0][0], np.arange(2 * n))])
+            source = parents[0][0]
+            made[deme] = Cohort(n, [Group(source, np.arange(2 * n), plane.get(source, -1))])
             continue
         streams = [generators(f"pulse {k}", deme, tick) for k in range(len(pulses))]
         taken = list(zip(pulses, _pulse_sizes(pulses, n, streams), strict=True))
@@ -58,7 +61,7 @@ def plan_cohorts(
                 residents = np.setdiff1d(residents, rows)
             groups.append(Group(pulse.source, rows, planes[pulse.source]))
         home[resident] = residents
-        groups = [Group(source, rows) for source, rows in home.items() if len(rows)] + [
+        groups = [Group(source, rows, plane.get(source, -1)) for source, rows in home.items() if len(rows)] + [
             g for g in groups if len(g.rows)
         ]
         made[deme] = Cohort(n, groups)

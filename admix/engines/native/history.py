@@ -123,7 +123,9 @@ def plan_stages(
     oldest = min([tick for _, tick in schedule.ancestors_at], default=pulse)
     for demes in lineages(schedule):
         first = 1
-        if start_mode == "stationary" and len(demes) == 1 and steady:
+        # a source of a pulse is always run forward, whatever its size: its history is what the pulse brings
+        alone = len(demes) == 1 and demes[0] not in schedule.sources()
+        if start_mode == "stationary" and alone and steady:
             sizes = schedule.sizes(demes[0], 1, min(pulse - 1, int(schedule.last_tick[demes[0]])))
             constant = int(np.argmax(sizes != size)) if (sizes != size).any() else len(sizes)
             # parents must be known back to the oldest date at which ancestors are counted
