@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from admix.engines.native import bits, cohort_kernels, gametes, start
 from admix.engines.native.mutations import Mutations
-from admix.engines.native.state import GRID_SHIFT, Deme, Rows, grid_of, layout_of, pack
+from admix.engines.native.state import GRID_SHIFT, Deme, Rows, closed, grid_of, layout_of, pack
 from admix.engines.native.tables import Tables
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import Cohort, Group, World
@@ -192,13 +192,13 @@ def crosser(
 
 def first_at(x: int, axis: Sequence[int]) -> int:
     where = np.array(axis, np.uint32)
-    return int(call(gametes.first_at, np.uint64(x), where, grid_of(where), GRID_SHIFT))
+    return int(call(gametes.first_at, np.uint64(x), closed(where), grid_of(where), GRID_SHIFT))
 
 
 def edges_of(cuts: Sequence[int], axis: Sequence[int]) -> list[int]:
     where = np.array(axis, np.uint32)
     edges = np.full(len(cuts) + 1, STALE, np.int64)
-    call(gametes.edges_of, np.array(cuts, np.uint64), len(cuts), where, grid_of(where), GRID_SHIFT, edges)
+    call(gametes.edges_of, np.array(cuts, np.uint64), len(cuts), closed(where), grid_of(where), GRID_SHIFT, edges)
     assert edges[-1] == STALE
     return edges[:-1].tolist()
 
@@ -220,6 +220,10 @@ class Spliced:
         self.sums_a, self.sums_b = sums[0].tolist(), sums[1].tolist()
         call(gametes.copy_runs, sums[2], sums[0], sums[1], at, len(edges))
         self.sums = sums[2].tolist()
+        both, both_sums = np.full(n_words, STALE, np.uint64), np.full(n_words, 78, np.int32)
+        call(gametes.copy_runs_and_sums, both, row[0], row[1], both_sums, sums[0], sums[1], at, len(edges))
+        call(gametes.mend_words, both, row[0], row[1], at, len(edges))
+        assert sites(both) == self.bits and both_sums.tolist() == self.sums
         call(gametes.sum_cut_words, sums[2], row[2], at, len(edges), padded)
         self.all_sums = sums[2].tolist()
 
@@ -674,7 +678,7 @@ def town_tables(
         target_axis_end=np.array([segment.axis_end for segment in target], np.uint64),
         s_nodes=np.array(s_nodes),
         h_bins=np.array(h_bins),
-        mark_axis=np.array(mark_axis, np.uint64),
+        mark_axis=closed(np.array(mark_axis, np.uint32)),
         mark_grid=grid_of(np.array(mark_axis, np.uint64)),
         masks=masks,
         mark_weight=padded,

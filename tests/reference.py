@@ -17,8 +17,15 @@ from decimal import Decimal, localcontext
 COVERED_BY = {
     "_effects_of": "set_effects",
     "copy8": "copy_runs",
+    "copy_runs_and_sums": "copy_runs",
     "flagged_keys": "flagged_log_fitness",
     "give": "scatter",
+    "mend_words": "splice",
+    # these ask for memory and change no value
+    "prefetch": "make_gametes",
+    "prefetch_keys": "make_gametes",
+    "prefetch_marks": "make_gametes",
+    "prefetch_rows": "make_gametes",
     "rare_correction": "common_correction",
     "sum_words": "word_sum",
     "weigh_rows": "weigh",

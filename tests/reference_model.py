@@ -129,7 +129,8 @@ class Model:
         (a, a_marks), (b, b_marks) = pair[first], pair[1 - first]
         inherited = {u for u in a if not self._other(cuts, self.mutations[u].axis)}
         inherited |= {u for u in b if self._other(cuts, self.mutations[u].axis)}
-        marks = [b_marks[k] if self._other(cuts, int(x)) else a_marks[k] for k, x in enumerate(self.tables.mark_axis)]
+        axis = self.tables.mark_axis[:-1]  # the last position only closes the list
+        marks = [b_marks[k] if self._other(cuts, int(x)) else a_marks[k] for k, x in enumerate(axis)]
         if group.plane >= 0:
             marks = [group.plane] * len(marks)
         if self.selected:

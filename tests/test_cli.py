@@ -174,9 +174,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["--cache-dir", "kept"], "cache_dir", Path("kept")),
     ],
 )
-def test_an_option_changes_the_call(
-    admix: Screen, calls: Calls, words: list[str], name: str, value: object
-) -> None:
+def test_an_option_changes_the_call(admix: Screen, calls: Calls, words: list[str], name: str, value: object) -> None:
     assert admix("run", "--scenario", "tiny", "--out", "plain") == 0
     assert getattr(calls.options, name) != value
     assert admix("run", "--scenario", "tiny", *words) == 0, admix.err
@@ -215,9 +213,7 @@ def test_set_changes_the_scenario_and_may_be_repeated(admix: Screen, calls: Call
     assert before.pulse[0].unit != "gametes" and calls.scenario.pulse[0].unit == "gametes"
 
 
-def test_cache_directory_from_the_environment(
-    admix: Screen, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cache_directory_from_the_environment(admix: Screen, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIX_CACHE", "from-environment")
     assert admix("run", "--scenario", "tiny") == 0
     assert calls.options.cache_dir == Path("from-environment")
@@ -241,9 +237,7 @@ def test_the_run_block_of_a_file_gives_defaults_that_options_overrule(admix: Scr
     }
     assert {name: getattr(calls.options, name) for name in expected} == expected
     assert calls.options.out == Path("runs/tiny-s8")
-    assert (
-        admix("run", "--scenario", "again.yaml", "-s", "9", "--replicates", "2", "--start", "stationary") == 0
-    )
+    assert admix("run", "--scenario", "again.yaml", "-s", "9", "--replicates", "2", "--start", "stationary") == 0
     assert (calls.options.seed, calls.options.replicates, calls.options.burnins) == (9, 2, 2)
     assert (calls.options.start, calls.options.generations) == ("stationary", 30)
     assert admix("run", "--scenario", "again.yaml", "--twin", "none", "-o", "t") == 0
@@ -314,9 +308,7 @@ WARNED = ["warning: a warning record", "warning: a Python warning"]
         (["--quiet"], []),
     ],
 )
-def test_verbosity_changes_standard_error_only(
-    admix: Screen, calls: Calls, words: list[str], heard: list[str]
-) -> None:
+def test_verbosity_changes_standard_error_only(admix: Screen, calls: Calls, words: list[str], heard: list[str]) -> None:
     calls.during = speak
     assert admix("run", "--scenario", "tiny", *words) == 0
     assert [line.removeprefix("admix: ") for line in admix.err.splitlines()] == heard
@@ -357,9 +349,7 @@ def tree(path: Path) -> list[tuple[str, int, int]]:
 @pytest.fixture
 def estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """An estimate that takes no time."""
-    known = simulate.Estimate(
-        seconds_first=754.0, seconds_cached=61.0, memory_bytes=2.1e9, disk_bytes=3.5e7, stages=[]
-    )
+    known = simulate.Estimate(seconds_first=754.0, seconds_cached=61.0, memory_bytes=2.1e9, disk_bytes=3.5e7, stages=[])
     monkeypatch.setattr(simulate, "estimate", lambda scenario, options: known)
 
 
@@ -453,19 +443,16 @@ def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
         ),
         (
             "run --scenario tiny --replicate=3",
-            "run OPTION: got '--replicate'; allowed: one that 'admix run --help' lists;"
-            " did you mean --replicates?",
+            "run OPTION: got '--replicate'; allowed: one that 'admix run --help' lists; did you mean --replicates?",
         ),
         ("run --qqqqqqq", "run OPTION: got '--qqqqqqq'; allowed: one that 'admix run --help' lists"),
         (
             "--scenario tiny",
-            "OPTION: got '--scenario'; allowed: one that 'admix --help' lists;"
-            " did you mean admix run --scenario?",
+            "OPTION: got '--scenario'; allowed: one that 'admix --help' lists; did you mean admix run --scenario?",
         ),
         (
             "--sceario tiny",
-            "OPTION: got '--sceario'; allowed: one that 'admix --help' lists;"
-            " did you mean admix run --scenario?",
+            "OPTION: got '--sceario'; allowed: one that 'admix --help' lists; did you mean admix run --scenario?",
         ),
         (
             "--versio",
@@ -518,9 +505,7 @@ def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
         ("plot runs/x --format pgn", "--format: got 'pgn'; allowed: pdf or svg or png; did you mean png?"),
     ],
 )
-def test_a_usage_error_is_one_line_and_exit_code_two(
-    admix: Screen, calls: Calls, words: str, line: str
-) -> None:
+def test_a_usage_error_is_one_line_and_exit_code_two(admix: Screen, calls: Calls, words: str, line: str) -> None:
     assert admix(*words.split()) == 2
     assert one_line(admix.err) == line
     assert admix.out == ""
@@ -563,8 +548,7 @@ def fail_with(error: BaseException) -> Callable[[Any], None]:
         (
             OSError(errno.ENOSPC, "No space left on device", "/data/x"),
             1,
-            "/data/x: No space left on device; finished burn-ins are kept: make room and give the same"
-            " command again",
+            "/data/x: No space left on device; finished burn-ins are kept: make room and give the same command again",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
@@ -582,9 +566,7 @@ def fail_with(error: BaseException) -> Callable[[Any], None]:
         ),
     ],
 )
-def test_a_failed_run_ends_with_one_line(
-    admix: Screen, calls: Calls, error: Exception, code: int, line: str
-) -> None:
+def test_a_failed_run_ends_with_one_line(admix: Screen, calls: Calls, error: Exception, code: int, line: str) -> None:
     calls.during = fail_with(error)
     assert admix("run", "--scenario", "tiny") == code
     assert one_line(admix.err) == line
@@ -665,9 +647,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
-        done = subprocess.run(
-            [sys.executable, "-c", code], stdout=pipe, stderr=subprocess.PIPE, check=False, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], stdout=pipe, stderr=subprocess.PIPE, check=False, text=True)
     assert (done.returncode, done.stderr) == (141, "")
 
 
@@ -675,9 +655,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 def test_standard_output_on_a_full_disk() -> None:
     code = "import sys; from admix import cli; sys.argv = ['admix', '--version']; cli.main()"
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, check=False, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, check=False, text=True)
     assert done.returncode == 1
     assert one_line(done.stderr).startswith("standard output: No space left on device")
 

@@ -26,9 +26,7 @@ TODAY = 1680
 YEARS = 28.0
 
 
-def frame(
-    *, branches=(("p10", 0.1), ("p20", 0.2)), replicates=1, twins=("none",), today=TODAY, deme="modern"
-):
+def frame(*, branches=(("p10", 0.1), ("p20", 0.2)), replicates=1, twins=("none",), today=TODAY, deme="modern"):
     g = np.arange(1, today + 1)
     parts = []
     for (branch, share), twin, replicate in itertools.product(branches, twins, range(replicates)):
@@ -56,11 +54,7 @@ def histogram(generations=(2, 5, 10, 50), branch="p10"):
     edges = np.linspace(0, 1, 201)
     rng = np.random.default_rng(1)
     for g in generations:
-        x = (
-            rng.choice([0.0, 0.5, 1.0], 1000, p=[0.9, 0.09, 0.01])
-            if g == 2
-            else rng.beta(2 * g, 80 * g, 1000)
-        )
+        x = rng.choice([0.0, 0.5, 1.0], 1000, p=[0.9, 0.09, 0.01]) if g == 2 else rng.beta(2 * g, 80 * g, 1000)
         parts.append(
             pd.DataFrame(
                 {
@@ -105,9 +99,7 @@ def text_boxes(figure):
         # Ticks beyond the limits exist but are not drawn.
         low, high = sorted(axes.get_view_interval())
         ticks = [*axes.get_major_ticks(), *axes.get_minor_ticks()]
-        hidden |= {
-            id(label) for t in ticks if not low <= t.get_loc() <= high for label in (t.label1, t.label2)
-        }
+        hidden |= {id(label) for t in ticks if not low <= t.get_loc() <= high for label in (t.label1, t.label2)}
     for text in figure.findobj(matplotlib.text.Text):
         if id(text) not in hidden and text.get_visible() and text.get_text().strip():
             # Not the annotation's own method, which takes in the arrow.
@@ -282,9 +274,7 @@ def test_first_generations_are_the_first_twenty(ax):
 def test_spread_shows_the_share_of_people_in_each_bin(ax):
     data = histogram()
     figures.spread(data, ax, means={2: 0.055})
-    steps = {
-        p.get_label(): p for p in ax.patches if isinstance(p, StepPatch) and p.get_label().startswith("gen")
-    }
+    steps = {p.get_label(): p for p in ax.patches if isinstance(p, StepPatch) and p.get_label().startswith("gen")}
     assert list(steps) == ["generation 2", "generation 5", "generation 10", "generation 50"]
     heights, edges, base = steps["generation 2"].get_data()
     assert edges[:3].tolist() == [0.0, 0.5, 1.0]

@@ -469,7 +469,7 @@ def generation(place: kernel.Town, tick: int, n: int) -> list[ref.Gamete]:
         made.append(
             ref.make_gametes(
                 place.key("gametes", "town"), tick, g, place.individuals, weights, t.chrom_axis.tolist(),
-                t.crossover_cdf.tolist(), t.mark_axis.tolist(), fresh,
+                t.crossover_cdf.tolist(), t.mark_axis.tolist()[:-1], fresh,
             )
         )  # fmt: skip
     return made

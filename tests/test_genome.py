@@ -40,9 +40,7 @@ SMALL_LENGTHS = {"A": 5200, "B": 2000, "C": 2500}
 
 @pytest.fixture
 def small(tmp_path: Path) -> Genome:
-    return make(
-        tmp_path, SMALL_MAP, SMALL_BED, gaps=SMALL_GAPS, chromosome_lengths=SMALL_LENGTHS, window=1000
-    )
+    return make(tmp_path, SMALL_MAP, SMALL_BED, gaps=SMALL_GAPS, chromosome_lengths=SMALL_LENGTHS, window=1000)
 
 
 def make(folder: Path, map_text: str, bed: str, gaps: str | None = None, **options: object) -> Genome:
@@ -97,15 +95,11 @@ def assert_sound(g: Genome) -> None:
 
     # Windows tile the chromosomes, and their genetic edges meet.
     same = g.window_chrom[1:] == g.window_chrom[:-1]
-    assert (
-        np.all(np.diff(g.window_chrom)[~same] == 1) and g.window_chrom[0] == 0 and g.window_chrom[-1] == c - 1
-    )
+    assert np.all(np.diff(g.window_chrom)[~same] == 1) and g.window_chrom[0] == 0 and g.window_chrom[-1] == c - 1
     assert np.array_equal(g.window_start[1:][same], g.window_end[:-1][same])
     assert np.all(g.window_start[np.append(True, ~same)] == 0) and np.all(g.window_end > g.window_start)
     assert np.array_equal(g.window_cm_start[1:][same], g.window_cm_end[:-1][same])
-    assert np.all(g.window_cm_start[np.append(True, ~same)] == 0) and np.all(
-        g.window_cm_end >= g.window_cm_start
-    )
+    assert np.all(g.window_cm_start[np.append(True, ~same)] == 0) and np.all(g.window_cm_end >= g.window_cm_start)
     assert np.allclose(g.window_cm_end[np.append(~same, True)], 100 * g.chrom_morgans, rtol=1e-12)
 
     # The axis: proportional to Morgans, each chromosome at least one position.
@@ -183,9 +177,7 @@ def test_shipped_totals(target: str, functional_bp: int) -> None:
 
 
 def test_windows_carry_the_bases_of_the_table() -> None:
-    table = genome_module.readers.read_window_table(
-        genome_module.data_path(f"{genome_module.SHIPPED}.tsv.gz")
-    )
+    table = genome_module.readers.read_window_table(genome_module.data_path(f"{genome_module.SHIPPED}.tsv.gz"))
     for target in ("exons", "cds"):
         assert np.array_equal(shipped(target).window_functional_bp, table.elements[target][1])
 
@@ -262,9 +254,7 @@ def test_elements_of_a_window_are_even() -> None:
         n = min(max(int(count[i]), 1), f)
         lengths = [y - x for x, y in zip(a, b, strict=True)]
         assert len(a) == n and sum(lengths) == f and max(lengths) - min(lengths) <= 1
-        assert (
-            a[0] >= start[i] and b[-1] <= end[i] and all(y <= x for x, y in zip(a[1:], b[:-1], strict=True))
-        )
+        assert a[0] >= start[i] and b[-1] <= end[i] and all(y <= x for x, y in zip(a[1:], b[:-1], strict=True))
         for j in range(n):
             ideal = int(start[i]) + Fraction((2 * j + 1) * (size - f), 2 * n) + Fraction(j * f, n)
             assert 0 <= ideal - a[j] < 2
@@ -355,9 +345,7 @@ def test_any_genome_is_sound(
     map_lines, bed_lines, gap_lines, bases = ["chr pos cM"], [], [], set()
     for c, size in enumerate(sizes):
         points = sorted(data.draw(st.sets(st.integers(1, size), min_size=1, max_size=8)))
-        steps = data.draw(
-            st.lists(st.sampled_from([0, 0, 0.001, 1.5, 40]), min_size=len(points), max_size=len(points))
-        )
+        steps = data.draw(st.lists(st.sampled_from([0, 0, 0.001, 1.5, 40]), min_size=len(points), max_size=len(points)))
         if c == 0:
             points, steps = [*points, size + 1], [*steps, 1]
         map_lines += [f"{c} {p} {sum(steps[: i + 1])}" for i, p in enumerate(points)]

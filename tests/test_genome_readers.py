@@ -33,14 +33,10 @@ GFF_HEAD = "##gff-version 3\n"
 
 
 def gff(*rows: tuple[str, str, int, int]) -> str:
-    return GFF_HEAD + "".join(
-        f"{c}\tsrc\t{kind}\t{a}\t{b}\t.\t+\t.\tID=x;Note=a b\n" for c, kind, a, b in rows
-    )
+    return GFF_HEAD + "".join(f"{c}\tsrc\t{kind}\t{a}\t{b}\t.\t+\t.\tID=x;Note=a b\n" for c, kind, a, b in rows)
 
 
-def intervals(
-    path: Path, text: str, elements_format: str = "bed", feature: str = "exon", **options: object
-) -> list:
+def intervals(path: Path, text: str, elements_format: str = "bed", feature: str = "exon", **options: object) -> list:
     path.write_text(text)
     found = read_elements(path, elements_format, feature, CHROMS, LENGTHS, **options)
     return list(zip(found.chrom.tolist(), found.start.tolist(), found.end.tolist(), strict=True))
@@ -135,9 +131,7 @@ def test_first_and_last_base_of_a_chromosome(tmp_path: Path) -> None:
         (0, 4999, 5000),
     ]
     assert f"{path}:1: got '4999-5001'" in complaint(lambda: intervals(path, "1 4999 5001\n"))
-    assert f"{path}:2: got '5000-5001'" in complaint(
-        lambda: intervals(path, gff(("1", "exon", 5000, 5001)), "gff3")
-    )
+    assert f"{path}:2: got '5000-5001'" in complaint(lambda: intervals(path, gff(("1", "exon", 5000, 5001)), "gff3"))
     assert f"{path}:2: got '0-1'" in complaint(lambda: intervals(path, gff(("1", "exon", 0, 1)), "gff3"))
     assert f"{path}:1: got '-1-1'" in complaint(lambda: intervals(path, "1 -1 1\n"))
 
@@ -153,18 +147,12 @@ def test_overlapping_and_touching_are_merged(tmp_path: Path) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 60), st.integers(1, 20)), min_size=1, max_size=20)
-)
-def test_merging_keeps_every_base(
-    tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int, int]]
-) -> None:
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 60), st.integers(1, 20)), min_size=1, max_size=20))
+def test_merging_keeps_every_base(tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int, int]]) -> None:
     path = tmp_path_factory.mktemp("e") / "e"
     bed = "".join(f"{c + 1}\t{a}\t{a + n}\n" for c, a, n in sorted(drawn))
     found = intervals(path, bed)
-    assert {(c, bp) for c, a, b in found for bp in range(a, b)} == {
-        (c, a + i) for c, a, n in drawn for i in range(n)
-    }
+    assert {(c, bp) for c, a, b in found for bp in range(a, b)} == {(c, a + i) for c, a, n in drawn for i in range(n)}
     assert all(x[0] < y[0] or x[2] < y[1] for x, y in pairwise(found))
     rows = [(f"chr{c + 1}", "exon", a + 1, a + n) for c, a, n in drawn]
     assert intervals(path, gff(*rows), "gff3") == found
@@ -269,11 +257,7 @@ def test_bed_refused(tmp_path: Path, line: int, text: str, words: str) -> None:
 def test_gff3_refused_at_its_own_line(tmp_path: Path) -> None:
     """Lines of other types and comments count, but are not looked at."""
     path = tmp_path / "e.gff3"
-    text = (
-        gff(("9", "gene", 900, 1), ("1", "exon", 3, 4), ("1", "mRNA", 1, 2))
-        + "#x\n"
-        + gff(("1", "exon", 9, 8))
-    )
+    text = gff(("9", "gene", 900, 1), ("1", "exon", 3, 4), ("1", "mRNA", 1, 2)) + "#x\n" + gff(("1", "exon", 9, 8))
     message = complaint(lambda: intervals(path, text, "gff3"))
     assert message.startswith(f"{path}:7: got '9-8'; allowed: a closed interval"), message
     message = complaint(lambda: intervals(path, gff(("1", "exon", 3, 4)) + "1 src exon 3 4\n", "gff3"))
@@ -294,9 +278,7 @@ def test_the_first_bad_line_is_the_one_named(
         lines.append(f"{1 + (2 * i >= n)} {10 * i} {10 * i + 5}")
     assert len(intervals(path, "\n".join(lines))) == n
     bad = data.draw(st.sampled_from(good))
-    lines[bad] = data.draw(
-        st.sampled_from(["1 2", "1 a 5", "1 5 1e9", "1 7 7", "1 -1 4", "1 5 999999", "x 1 2", "1"])
-    )
+    lines[bad] = data.draw(st.sampled_from(["1 2", "1 a 5", "1 5 1e9", "1 7 7", "1 -1 4", "1 5 999999", "x 1 2", "1"]))
     message = complaint(lambda: intervals(path, "\n".join(lines)))
     assert message.startswith(f"{path}:{bad + 1}: got "), message
 
@@ -335,13 +317,9 @@ def test_lengths_from_mapping_and_file(tmp_path: Path) -> None:
     assert chromosome_lengths(tmp_path / "x.fai") == chromosome_lengths({"chr1": 5000, "2": 3000}) == LENGTHS
     assert chromosome_lengths(None) == {}
     (tmp_path / "x.fai").write_text("chr1\t5000\nchr2\t0\n")
-    assert complaint(lambda: chromosome_lengths(tmp_path / "x.fai")).startswith(
-        f"{tmp_path / 'x.fai'}:2: got 0"
-    )
+    assert complaint(lambda: chromosome_lengths(tmp_path / "x.fai")).startswith(f"{tmp_path / 'x.fai'}:2: got 0")
     for bad in (0, -1, True, 1.5, "5000"):
-        assert f"chromosome_lengths.1: got {bad!r}" in complaint(
-            lambda bad=bad: chromosome_lengths({"1": bad})
-        )
+        assert f"chromosome_lengths.1: got {bad!r}" in complaint(lambda bad=bad: chromosome_lengths({"1": bad}))
 
 
 def test_choosing_keeps_the_order_of_the_map() -> None:
@@ -423,9 +401,7 @@ def test_real_elements_in_both_notations(tmp_path: Path, name: str, count: int, 
     assert len(bed.start) == count and int(np.sum(bed.end - bed.start)) == bases
     rows = zip(bed.chrom.tolist(), bed.start.tolist(), bed.end.tolist(), strict=True)
     path = tmp_path / "e.gff3.gz"
-    path.write_bytes(
-        gzip.compress("".join(f"chr{c + 1}\t.\texon\t{a + 1}\t{b}\n" for c, a, b in rows).encode(), 1)
-    )
+    path.write_bytes(gzip.compress("".join(f"chr{c + 1}\t.\texon\t{a + 1}\t{b}\n" for c, a, b in rows).encode(), 1))
     same = read_elements(path, "gff3", "exon", chroms)
     assert all(np.array_equal(getattr(bed, key), getattr(same, key)) for key in ("chrom", "start", "end"))
 

@@ -92,9 +92,7 @@ def test_every_way_of_installing(how: str, tmp_path: Path, request: pytest.Fixtu
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    outside = [
-        name for name in names if not name.startswith(("admix/", f"admix-{admix.__version__}.dist-info/"))
-    ]
+    outside = [name for name in names if not name.startswith(("admix/", f"admix-{admix.__version__}.dist-info/"))]
     assert outside == []
     assert {f"admix/_data/{name}" for name in [*SHIPPED, "README.md"]} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -125,12 +123,8 @@ def test_unknown_data_file(name: str) -> None:
 
 
 def test_every_table_is_described_with_its_checksum() -> None:
-    listed = dict(
-        re.findall(r"^\| `([^`]+)` \| `([0-9a-f]{64})` \|", (ROOT / "data" / "README.md").read_text(), re.M)
-    )
-    assert listed == {
-        name: hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest() for name in SHIPPED
-    }
+    listed = dict(re.findall(r"^\| `([^`]+)` \| `([0-9a-f]{64})` \|", (ROOT / "data" / "README.md").read_text(), re.M))
+    assert listed == {name: hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest() for name in SHIPPED}
     for name in SHIPPED:
         text = (ROOT / "data" / "README.md").read_text().split(f"## `{name}`")[1].split("\n## ")[0]
         assert "doi:10." in text and "licence" in text
@@ -177,9 +171,7 @@ def test_readme_and_ci_run_the_same_tests() -> None:
     ci = (ROOT / ".ci" / "run").read_text()
     (command,) = re.findall(r"^(pytest.*?) \|", ci, re.M)
     # The command line is the last of a chain; it is followed by the end of the line or of the code.
-    assert re.search(rf"(^|&& |/bin/){re.escape(command)}(`|$)", (ROOT / "README.md").read_text(), re.M), (
-        command
-    )
+    assert re.search(rf"(^|&& |/bin/){re.escape(command)}(`|$)", (ROOT / "README.md").read_text(), re.M), command
     assert re.search(r"^pip install .*'\.\[test\]'$", ci, re.M)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 

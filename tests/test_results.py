@@ -119,8 +119,7 @@ def test_the_columns_are_those_of_the_contract():
     contract = {
         "trajectory.tsv": "deme generation years_bp n_individuals ancestry_mean ancestry_sd ancestry_p05"
         " ancestry_p50 ancestry_p95 ancestry_functional ancestry_far log_fitness_mean load_archaic",
-        "pulse.tsv": "pulse target years_bp requested realised fitness_archaic_relative log_load_difference"
-        " burnin",
+        "pulse.tsv": "pulse target years_bp requested realised fitness_archaic_relative log_load_difference burnin",
         "ancestors.tsv": "scope measure value",
         "landscape.tsv": "generation chrom start end cM functional_bp B ancestry",
         "spread.tsv": "deme generation bin_start bin_end count",
@@ -235,9 +234,7 @@ def test_an_empty_table_is_a_header(tmp_path):
 
 def test_json_has_no_nan_and_takes_numpy(tmp_path):
     with RunWriter(tmp_path / "run") as writer:
-        writer.json(
-            "summary.json", {"a": np.nan, "b": [np.float64(1.5), np.int32(2)], 3: np.arange(2), "p": tmp_path}
-        )
+        writer.json("summary.json", {"a": np.nan, "b": [np.float64(1.5), np.int32(2)], 3: np.arange(2), "p": tmp_path})
         text = (writer.partial / "summary.json").read_text()
     assert json.loads(text) == {"a": None, "b": [1.5, 2], "3": [0, 1], "p": str(tmp_path)}
 

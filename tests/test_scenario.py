@@ -330,9 +330,7 @@ def test_the_corpus_of_faults_is_not_empty():
     FAULTS,
     ids=[f"{f[0]}={str(f[1])[:25]}" for f in FAULTS],
 )
-def test_fault_is_refused_in_one_line_with_all_its_parts(
-    name, path, value, where, given, allowed, near, tmp_path
-):
+def test_fault_is_refused_in_one_line_with_all_its_parts(name, path, value, where, given, allowed, near, tmp_path):
     faulty = changed(raw(name), path, value)
     with pytest.raises(InputError) as caught:
         Scenario.from_tree(faulty)
@@ -457,9 +455,7 @@ def test_a_single_pulse_may_be_a_block_and_gets_a_name():
 
 def test_f1_share_is_a_share_of_dna():
     load("petr2019").with_set(["pulse.unit=F1", "pulse.share=0.5"])
-    with pytest.raises(
-        InputError, match=r"pulse\[0\].share: got 0.6; allowed: a share from 0 to 0.5 for unit F1"
-    ):
+    with pytest.raises(InputError, match=r"pulse\[0\].share: got 0.6; allowed: a share from 0 to 0.5 for unit F1"):
         load("petr2019").with_set(["pulse.unit=F1", "pulse.share=0.6"])
 
 
@@ -493,9 +489,7 @@ def test_demography_stays_as_written():
 
 def test_graph_with_pulses():
     tree = raw("petr2019")
-    tree["demography"]["demes"].append(
-        {"name": "other", "ancestors": ["ancestral"], "epochs": [{"start_size": 50}]}
-    )
+    tree["demography"]["demes"].append({"name": "other", "ancestors": ["ancestral"], "epochs": [{"start_size": 50}]})
     tree["pulse"].append({"name": "b", "source": "other", "target": "modern", "time": 55_000, "share": 0.02})
     tree["pulse"].append({"name": "c", "source": "other", "target": "modern", "time": 30_000, "share": 0.01})
     graph = Scenario.from_tree(tree).graph_with_pulses()
@@ -632,9 +626,7 @@ def test_set_is_refused(assignment, message):
 
 
 def test_unknown_branch():
-    with pytest.raises(
-        InputError, match=r"branches: got 'p11'; allowed: one of p10, p20; did you mean p10\?"
-    ):
+    with pytest.raises(InputError, match=r"branches: got 'p11'; allowed: one of p10, p20; did you mean p10\?"):
         load("reich").branch("p11")
 
 

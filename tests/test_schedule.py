@@ -186,9 +186,7 @@ def test_linear_and_exponential_sizes():
 
 
 def test_root_has_always_existed_and_may_change_size():
-    raw = epochs(
-        tree(), ANCESTRAL, {"end_time": 560_000, "start_size": 700}, {"end_time": 550_000, "start_size": 9}
-    )
+    raw = epochs(tree(), ANCESTRAL, {"end_time": 560_000, "start_size": 700}, {"end_time": 550_000, "start_size": 9})
     schedule = plan(raw)
     older = 20_000 - schedule.today  # 560,000 years are 20,000 ticks
     assert schedule.sizes(ANCESTRAL, -older - 2, -older + 2).tolist() == [700, 700, 700, 9, 9]
@@ -440,9 +438,7 @@ def test_pulse_from_a_source_that_is_one_tick_too_young():
     raw = tree()
     raw["pulse"][0]["time"] = 549_980
     message = refused(raw)
-    assert message.startswith(
-        "pulse[0].time: got 549980; allowed: 549,948 to 46,984 years ago in ticks of 28"
-    )
+    assert message.startswith("pulse[0].time: got 549980; allowed: 549,948 to 46,984 years ago in ticks of 28")
     assert "the source neanderthal has a cohort the tick before" in message
     raw["pulse"][0]["time"] = 549_948
     assert plan(raw).first_pulse_tick() == 2
@@ -451,9 +447,7 @@ def test_pulse_from_a_source_that_is_one_tick_too_young():
 def test_two_pulses_of_one_source_in_one_tick():
     raw = tree()
     raw["pulse"] = [{**raw["pulse"][0], "name": "a"}, {**raw["pulse"][0], "name": "b", "time": 47_001}]
-    assert "pulse[1].time: got 47001; allowed: one pulse from neanderthal into modern in a tick" in refused(
-        raw
-    )
+    assert "pulse[1].time: got 47001; allowed: one pulse from neanderthal into modern in a tick" in refused(raw)
 
 
 @pytest.mark.parametrize(("unit", "shares", "fine"), [
@@ -468,9 +462,7 @@ def test_shares_in_one_tick_add_up(unit, shares, fine):
     if fine:
         assert len(plan(raw).pulses) == 2
     else:
-        assert refused(raw).startswith(
-            f"pulse[1].share: got {shares[1]}; allowed: shares of all pulses into eurasian"
-        )
+        assert refused(raw).startswith(f"pulse[1].share: got {shares[1]}; allowed: shares of all pulses into eurasian")
 
 
 def test_migration_window_without_a_tick():
@@ -478,17 +470,13 @@ def test_migration_window_without_a_tick():
     raw["demography"]["migrations"] = [
         {"source": "east", "dest": "west", "rate": 0.1, "start_time": 100_001, "end_time": 100_000}
     ]
-    assert refused(raw).startswith(
-        "demography.migrations (east -> west): got [100001, 100000]; allowed: a window"
-    )
+    assert refused(raw).startswith("demography.migrations (east -> west): got [100001, 100000]; allowed: a window")
 
 
 def test_target_without_descendants_today():
     raw = tree()
     raw["demography"]["demes"][MODERN]["epochs"] = [{"start_size": 5, "end_time": 20_000}]
-    raw["demography"]["demes"].append(
-        {"name": "other", "ancestors": ["ancestral"], "epochs": [{"start_size": 5}]}
-    )
+    raw["demography"]["demes"].append({"name": "other", "ancestors": ["ancestral"], "epochs": [{"start_size": 5}]})
     assert refused(raw) == (
         "pulse[0].target: got 'modern'; allowed: a deme with descendants today, which other lives to see"
     )
@@ -506,6 +494,4 @@ def test_dates_at_which_ancestors_cannot_be_counted(years):
 
 def test_history_that_is_too_long():
     raw = tree(generation_time=0.001)
-    assert refused(raw).startswith(
-        "demography.generation_time: got 0.001; allowed: a value that puts the first split"
-    )
+    assert refused(raw).startswith("demography.generation_time: got 0.001; allowed: a value that puts the first split")

@@ -23,9 +23,7 @@ MIXTURE = {
 
 
 def selection(dfe=None, dominance=0.5, mutation_rate=1e-8):
-    return Selection.model_validate(
-        {"dfe": dfe or EW06, "dominance": dominance, "mutation_rate": mutation_rate}
-    )
+    return Selection.model_validate({"dfe": dfe or EW06, "dominance": dominance, "mutation_rate": mutation_rate})
 
 
 def draw(tables, n, seed):
@@ -115,18 +113,14 @@ def test_constant_dominance():
 def test_dominance_that_falls_with_the_effect():
     # Kim et al. 2018: 0.29 at 1e-4, 0.062 at 1e-3, 0.007 at 1e-2.
     falling = selection(dominance={"kind": "hs", "h0": 0.5, "k": 7071.07})
-    assert falling.dominance_of(np.array([-1e-4, -1e-3, -1e-2])) == pytest.approx(
-        [0.293, 0.062, 0.007], abs=5e-4
-    )
+    assert falling.dominance_of(np.array([-1e-4, -1e-3, -1e-2])) == pytest.approx([0.293, 0.062, 0.007], abs=5e-4)
     h = falling.tables().h_bins
     assert np.all(np.diff(h) <= 0)
     assert h[0] == pytest.approx(0.5)
 
 
 def test_dominance_by_class():
-    classes = selection(
-        dominance={"kind": "classes", "breaks": [1e-3, 1e-2, 1e-1], "values": [0.45, 0.2, 0.05, 0]}
-    )
+    classes = selection(dominance={"kind": "classes", "breaks": [1e-3, 1e-2, 1e-1], "values": [0.45, 0.2, 0.05, 0]})
     s = np.array([0.0, -0.9e-3, -1e-3, -0.5e-2, -1e-2, -0.1, -1.0])
     assert classes.dominance_of(s).tolist() == [0.45, 0.45, 0.2, 0.2, 0.05, 0.0, 0.0]
 

@@ -41,9 +41,7 @@ def moments(classes, visits):
     return np.array([visits.sum(), visits @ classes.frequency, visits @ classes.heterozygosity])
 
 
-GRID = list(
-    itertools.product((50, 200), (0.0, 0.1, 0.5, 1.0), (0.0, 0.01, 0.3, 1.0, 3.0, 10.0, 20.0, 0.5, 0.95))
-)
+GRID = list(itertools.product((50, 200), (0.0, 0.1, 0.5, 1.0), (0.0, 0.01, 0.3, 1.0, 3.0, 10.0, 20.0, 0.5, 0.95)))
 
 
 @pytest.mark.parametrize(("N", "h", "strength"), GRID)
@@ -66,9 +64,7 @@ def test_sojourn_agrees_with_the_exact_chain(N, h, strength):
         assert abs(heterozygosity) < (9e-3 if block == 24 else 4e-3)
         low = slice(0, 12)
         heavy = want[low] > 1e-3 * want[0]
-        np.testing.assert_allclose(
-            got.visits[low][heavy], want[low][heavy], rtol=6e-3 if block == 24 else 1e-3
-        )
+        np.testing.assert_allclose(got.visits[low][heavy], want[low][heavy], rtol=6e-3 if block == 24 else 1e-3)
         # fixation by drift matters to the load only where it is not far rarer than in neutral alleles
         if fixation > 0.1 / (2 * N):
             np.testing.assert_allclose(got.fixation, fixation, rtol=0.02)
@@ -174,11 +170,7 @@ def test_expectations_are_sums_over_the_dfe(small):
     x = np.arange(1, 400) / 400
     weight = 2 * 200 * 0.5 / 256
     for low, high in itertools.pairwise(s):
-        points = (
-            np.linspace(low, high, 2 * 20 + 1)[1::2]
-            if high < -1e-3 and high < 1.1 * low
-            else [(low + high) / 2]
-        )
+        points = np.linspace(low, high, 2 * 20 + 1)[1::2] if high < -1e-3 and high < 1.1 * low else [(low + high) / 2]
         for value in points:
             visits, fixation = exact_chain_cached(200, round_s(value), 0.5)
             het, hom = np.log1p(value / 2), np.log1p(value)

@@ -343,9 +343,7 @@ def test_sentence_of_the_main_job():
 
 
 def test_sentence_with_an_interval():
-    assert re.search(
-        r"2\.\d % \(95 % interval 1\.\d to 2\.\d\) of today's DNA", sentence(replicates=4, burnins=2)
-    )
+    assert re.search(r"2\.\d % \(95 % interval 1\.\d to 2\.\d\) of today's DNA", sentence(replicates=4, burnins=2))
     assert "interval" not in sentence(replicates=4)
 
 
@@ -401,17 +399,13 @@ def test_sentence_claims_a_cause_only_where_the_figures_bear_it_out(fitness, end
 
 def test_sentence_when_ancestry_rises_before_it_falls():
     text = sentence(shape=lambda g: np.where(g < 5, 0.1 + 0.01 * g, 0.03))
-    assert (
-        "the share rose to 14 % in generation 4 before it fell, nine tenths of that by generation 5" in text
-    )
+    assert "the share rose to 14 % in generation 4 before it fell, nine tenths of that by generation 5" in text
 
 
 def test_sentence_when_nothing_is_left_or_nothing_entered():
     text = sentence(shape=lambda g: np.where(g < 8, 0.1 / g, 0.0))
     assert "none of today's DNA is Neanderthal" in text
-    assert "no Neanderthal DNA entered" in sentence(
-        branches=(("p0", 0.0, 0.0),), shape=lambda g: 0.0 * g, fitness=0.5
-    )
+    assert "no Neanderthal DNA entered" in sentence(branches=(("p0", 0.0, 0.0),), shape=lambda g: 0.0 * g, fitness=0.5)
 
 
 def test_sentence_of_a_run_that_stops_early():
@@ -457,8 +451,7 @@ def test_sentence_of_two_demes_names_them_and_leaves_out_the_extinct():
 def test_sentence_of_a_neutral_run_alone():
     text = sentence(twins=("neutral",))
     assert text == (
-        "With 10 % of the founding generation Neanderthal and no selection, 10.1 % of today's DNA is"
-        " Neanderthal."
+        "With 10 % of the founding generation Neanderthal and no selection, 10.1 % of today's DNA is Neanderthal."
     )
 
 

@@ -290,19 +290,13 @@ def test_effective_size_predicts_the_diversity_of_runs():
         first = None
         for g in range(120):
             copies = genome.sum(axis=1)
-            weight = np.exp(
-                (copies == 1) @ np.full(loci, np.log1p(s / 2)) + (copies == 2) @ np.full(loci, np.log1p(s))
-            )
+            weight = np.exp((copies == 1) @ np.full(loci, np.log1p(s / 2)) + (copies == 2) @ np.full(loci, np.log1p(s)))
             if g == 60:
                 allele = rng.random((N, 2, 60)) < 0.5
                 first = heterozygosity(allele)
             parent = rng.choice(N, 2 * N, p=weight / weight.sum())
-            genome = np.take_along_axis(genome[parent], rng.integers(0, 2, (2 * N, 1, loci)), 1).reshape(
-                N, 2, loci
-            )
-            allele = np.take_along_axis(allele[parent], rng.integers(0, 2, (2 * N, 1, 60)), 1).reshape(
-                N, 2, 60
-            )
+            genome = np.take_along_axis(genome[parent], rng.integers(0, 2, (2 * N, 1, loci)), 1).reshape(N, 2, loci)
+            allele = np.take_along_axis(allele[parent], rng.integers(0, 2, (2 * N, 1, 60)), 1).reshape(N, 2, 60)
             genome ^= rng.random(genome.shape) < U / loci
         lost.append((first, heterozygosity(allele)))
     first, last = np.mean(lost, axis=0)

@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba import config as numba_config
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -41,7 +42,32 @@ if getattr(numba_config, "DISABLE_JIT"):  # noqa: B009, mypy does not see it
         v = int(x)
         return (v & -v).bit_length() - 1
 
+    def prefetch(array: Any, row: Any, column: Any) -> None:
+        """Tell the processor that a place of a two-dimensional array will be needed soon."""
+
 else:
+
+    @intrinsic
+    def _prefetch(typingctx: Any, array: Any, row: Any = None, column: Any = None) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = signature.args[0]
+            view = context.make_array(kind)(context, builder, value=args[0])
+            place = cgutils.get_item_pointer(context, builder, kind, view, args[1:], wraparound=False)
+            byte = ir.IntType(8).as_pointer()
+            i32 = ir.IntType(32)
+            function = builder.module.declare_intrinsic(
+                "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+            )
+            # for reading, to be kept in the second-level cache, data
+            builder.call(function, [builder.bitcast(place, byte), i32(0), i32(2), i32(1)])
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, types.int64), codegen
+
+    @njit(nogil=True)
+    def prefetch(array: Any, row: Any, column: Any) -> Any:
+        """Tell the processor that a place of a two-dimensional array will be needed soon."""
+        _prefetch(array, np.int64(row), np.int64(column))
 
     @intrinsic
     def _ctpop(typingctx: Any, x: Any = None) -> Any:

@@ -24,6 +24,7 @@ from admix.engines.native.bits import (
     lowest,
     mix,
     popcount,
+    prefetch,
     stream,
     unit,
 )
@@ -32,7 +33,8 @@ _S32 = np.uint64(32)
 _ZERO = np.uint64(0)
 MAX_CUTS = 1024
 """Room for crossovers and chromosome ends in one gamete; a map of 400 M stays far below it."""
-CHUNK = np.uint64(8)
+EIGHT = np.uint64(8)
+CHUNK = np.uint64(16)
 """Words that are copied at a time."""
 PAD = 8
 """Keys of all ones that end every row of rare keys."""
@@ -162,10 +164,15 @@ def crossovers(state: Any, chrom_axis: Any, crossover_cdf: Any, cuts: Any) -> An
 
 @njit(nogil=True)
 def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> Any:
-    """Index of the first site at or after axis position ``x``; ``grid[j]`` holds that of ``j << shift``."""
-    n = np.uint64(axis.shape[0])
+    """Index of the first site at or after axis position ``x`` (uint64); ``grid[j]`` holds that of ``j << shift``.
+
+    ``axis`` uint32[n + 1] ends with a position that no site is beyond. Cells hold few sites, so two steps without
+    a branch nearly always arrive.
+    """
     i = np.uint64(grid[x >> shift])
-    while i < n and np.uint64(axis[i]) < x:
+    i += np.uint64(np.uint64(axis[i]) < x)
+    i += np.uint64(np.uint64(axis[i]) < x)
+    while np.uint64(axis[i]) < x:
         i += ONE
     return np.int64(i)
 
@@ -211,6 +218,7 @@ def copy_runs(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
         while x <= last:
             if x + CHUNK <= n_words:
                 copy8(row, x, source, x)
+                copy8(row, x + EIGHT, source, x + EIGHT)
                 x += CHUNK
             else:
                 row[x] = source[x]
@@ -219,14 +227,45 @@ def copy_runs(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
 
 
 @njit(nogil=True)
+def copy_runs_and_sums(
+    row: Any, a: Any, b: Any, row_sums: Any, sums_a: Any, sums_b: Any, edges: Any, n_edges: Any
+) -> None:
+    """The same for words and their int32 sums side by side."""
+    n_words = np.uint64(row.shape[0])
+    x = _ZERO
+    for j in range(n_edges + 1):
+        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
+        last = min(last, n_words - ONE)
+        source = b if j & 1 else a
+        source_sums = sums_b if j & 1 else sums_a
+        while x <= last:
+            if x + CHUNK <= n_words:
+                copy8(row, x, source, x)
+                copy8(row, x + EIGHT, source, x + EIGHT)
+                copy8(row_sums, x, source_sums, x)
+                copy8(row_sums, x + EIGHT, source_sums, x + EIGHT)
+                x += CHUNK
+            else:
+                row[x] = source[x]
+                row_sums[x] = source_sums[x]
+                x += ONE
+        x = last + ONE
+
+
+@njit(nogil=True)
 def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
     """Fill ``row`` with the bits of strand ``a``, changing to ``b`` and back at each edge (see copy_runs)."""
     copy_runs(row, a, b, edges, n_edges)
+    mend_words(row, a, b, edges, n_edges)
+
+
+@njit(nogil=True)
+def mend_words(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
+    """Put right the words with an edge in them: every edge changes the strand of the bits from it on."""
     n_words = np.uint64(row.shape[0])
     for j in range(n_edges):
         w = np.uint64(edges[j]) >> SHIFT6
         if w < n_words:
-            # every edge in a word changes the strand of the bits from it on
             high = ALL << (np.uint64(edges[j]) & LOW6)
             row[w] = (row[w] & ~high) | ((a[w] if j & 1 else b[w]) & high)
 
@@ -438,6 +477,44 @@ def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
     correction[m] = 64 * np.int64(np.rint((np.log1p(s) - 2 * het) * (ONE_LOG / 64)))
 
 
+@njit(nogil=True)
+def prefetch_rows(parent: Any, o: Any, new: Any, bits: Any, sums: Any, out_bits: Any, out_sums: Any) -> None:
+    """Ask for the common sites of the next gamete: both parental rows (where the parent is ``new``) and its own.
+
+    Rows of parents lie anywhere in memory, and waiting for the first lines of each costs more than the copying.
+    """
+    for w in range(0, bits.shape[1], 8):
+        if new:
+            prefetch(bits, 2 * parent, w)
+            prefetch(bits, 2 * parent + 1, w)
+        prefetch(out_bits, o, w)
+    for w in range(0, sums.shape[1], 16):
+        if new:
+            prefetch(sums, 2 * parent, w)
+            prefetch(sums, 2 * parent + 1, w)
+        prefetch(out_sums, o, w)
+
+
+@njit(nogil=True)
+def prefetch_marks(parent: Any, o: Any, new: Any, marks: Any, out_marks: Any) -> None:
+    """The same for markers."""
+    for w in range(0, marks.shape[1], 8):
+        if new:
+            prefetch(marks, 2 * parent, w)
+            prefetch(marks, 2 * parent + 1, w)
+        prefetch(out_marks, o, w)
+
+
+@njit(nogil=True)
+def prefetch_keys(parent: Any, o: Any, new: Any, rare: Any, n_rare: Any, out_rare: Any) -> None:
+    """The same for rare keys."""
+    for i in range(0, max(n_rare[2 * parent], n_rare[2 * parent + 1]) + PAD, 8):
+        if new:
+            prefetch(rare, 2 * parent, i)
+            prefetch(rare, 2 * parent + 1, i)
+        prefetch(out_rare, o, i)
+
+
 @njit(nogil=True, cache=True)
 def make_gametes(
     # which: stream key, tick, gamete numbers, the rows they fill, in what order, and the part [span[0], span[1])
@@ -490,12 +567,19 @@ def make_gametes(
         o = places[order[k]]
         state = stream(key, tick, g) + GOLDEN
         p = np.int64(parents[g])
+        if k + 1 < span[1]:
+            following = np.int64(parents[rows[order[k + 1]]])
+            place = places[order[k + 1]]
+            prefetch_rows(following, place, following != p, bits, sums, out_bits, out_sums)
+            prefetch_keys(following, place, following != p, rare, n_rare, out_rare)
+            for q in range(n_planes):
+                prefetch_marks(following, place, following != p, marks[q], out_marks[q])
         n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
         a = 2 * p + first
         b = 2 * p + 1 - first
         edges_of(cuts, n_cuts, axis, grid, shift, edges)
-        splice(out_bits[o], bits[a], bits[b], edges, n_cuts)
-        copy_runs(out_sums[o], sums[a], sums[b], edges, n_cuts)
+        copy_runs_and_sums(out_bits[o], bits[a], bits[b], out_sums[o], sums[a], sums[b], edges, n_cuts)
+        mend_words(out_bits[o], bits[a], bits[b], edges, n_cuts)
         sum_cut_words(out_sums[o], out_bits[o], edges, n_cuts, site_effect)
         load = np.int64(0)
         for w in range(n_words):

@@ -14,9 +14,9 @@ import numpy as np
 
 from admix.engines.native.mutations import Mutations
 
-GRID_SHIFT = np.uint64(18)
-"""Look-up grids have a cell for every 2**18 units of the genetic axis."""
-_GRID_EDGES = np.arange((1 << 14) + 1, dtype=np.uint64) << GRID_SHIFT
+GRID_SHIFT = np.uint64(16)
+"""Look-up grids have a cell for every 2**16 units of the genetic axis."""
+_GRID_EDGES = np.arange(1 << 16, dtype=np.uint64) << GRID_SHIFT
 MAX_COMMON_EFFECT = 1 << 24
 """A mutation stronger than this (log effect 1/4) is never common: 64 such effects fit an int32."""
 
@@ -30,7 +30,8 @@ def grid_of(axis: np.ndarray) -> np.ndarray:
 class Layout:
     """The common sites of one deme, in order of position.
 
-    ``ids`` int32[k]; ``axis`` uint32[k]; ``keys`` uint64[k]; ``grid`` int32; per site, padded to whole words:
+    ``ids`` int32[k]; ``axis`` uint32[k + 1], closed by a last position; ``keys`` uint64[k]; ``grid`` int32; per site,
+    padded to whole words:
     ``effect``, ``correction`` int32[64 w]; ``mask`` uint64[w] sites with a correction; ``words`` int32 the
     words that have any.
     """
@@ -50,6 +51,11 @@ class Layout:
         return len(self.mask)
 
 
+def closed(axis: np.ndarray) -> np.ndarray:
+    """Axis positions (uint32) with one more at the end, at or beyond which no cut can fall but the axis' end."""
+    return np.append(axis.astype(np.uint32), np.uint32(0xFFFFFFFF))
+
+
 def layout_of(ids: np.ndarray, mutations: Mutations) -> Layout:
     """Build the layout that holds these mutations (any order)."""
     keys = np.sort(mutations.key(ids))
@@ -61,7 +67,9 @@ def layout_of(ids: np.ndarray, mutations: Mutations) -> Layout:
     correction[: len(ids)] = mutations["correction"][ids]
     axis = mutations["axis"][ids]
     mask = pack(correction != 0)
-    return Layout(ids, axis, keys, grid_of(axis), effect, correction, mask, np.flatnonzero(mask).astype(np.int32))
+    return Layout(
+        ids, closed(axis), keys, grid_of(axis), effect, correction, mask, np.flatnonzero(mask).astype(np.int32)
+    )
 
 
 def pack(flags: np.ndarray) -> np.ndarray:

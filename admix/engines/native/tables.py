@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import poisson
 
-from admix.engines.native.state import grid_of, pack
+from admix.engines.native.state import closed, grid_of, pack
 from admix.genome import Genome
 from admix.selection import Selection
 
@@ -20,7 +20,8 @@ class Tables:
     """Read-only inputs of the kernels.
 
     ``crossover_cdf`` uint64[c, k] and ``mutation_cdf`` uint64[k]: cumulative Poisson probabilities times
-    2**32. Markers, padded to whole words: ``mark_axis`` uint64[m], ``mark_grid``, ``masks`` uint64[4, v]
+    2**32. Markers, padded to whole words: ``mark_axis`` uint32[m + 1] (closed by a
+    last position), ``mark_grid``, ``masks`` uint64[4, v]
     (ordinary weight; any other; functional; far), ``mark_weight`` int64[64 v]; ``mark_total`` int64[3] the
     summed weights (all, functional, far).
     """
@@ -44,7 +45,7 @@ class Tables:
     @property
     def n_markers(self) -> int:
         """Number of ancestry markers."""
-        return len(self.mark_axis)
+        return len(self.mark_axis) - 1
 
     @property
     def mark_words(self) -> int:
@@ -92,7 +93,7 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         target_axis_end=genome.target_axis_end.astype(np.uint64),
         s_nodes=effects.s_nodes,
         h_bins=effects.h_bins,
-        mark_axis=genome.marker_axis.astype(np.uint64),
+        mark_axis=closed(genome.marker_axis),
         mark_grid=grid_of(genome.marker_axis),
         masks=np.stack([mask(ordinary), mask(~ordinary), mask(functional), mask(far)]),
         mark_weight=weight,
