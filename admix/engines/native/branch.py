@@ -90,11 +90,11 @@ class Branch:
                 parental = {d: self._mean_fitness(d) for p in pulses for d in (p.source, p.target) if d in world.demes}
                 parents = world.breed(tick, cohorts)
                 self._inherit(tick, cohorts, parents)
-                for k, pulse in enumerate(pulses):
-                    self._record_pulse(k, pulse, cohorts[pulse.target], parental)
+                for pulse in pulses:
+                    self._record_pulse(pulse, cohorts[pulse.target], parental)
                 self._record(tick)
                 since = 0 if pulses else since + 1
-                if since in (1, 2, 4, 8, 16, 32) or tick % REBALANCE_EVERY == 0:
+                if since in (1, 2, 4, 8, 16, 32, 64) or tick % REBALANCE_EVERY == 0:
                     world.rebalance()
                 elif tick % _COLLECT_EVERY == 0:
                     world.collect()
@@ -160,9 +160,9 @@ class Branch:
         log = self.world.log_fitness(deme)
         return _log_mean(log), float(log.mean())
 
-    def _record_pulse(self, k: int, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]) -> None:
+    def _record_pulse(self, pulse: Pulse, cohort: Cohort, parental: dict[int, tuple[float, float]]) -> None:
         world = self.world
-        rows = next((g.rows for g in cohort.groups[::-1] if g.plane == self.planes[pulse.source]), np.zeros(0, int))
+        rows = next((g.rows for g in cohort.groups if g.pulse == pulse.name), np.zeros(0, int))
         if pulse.unit == "individuals" and len(rows):
             log = world.log_fitness(pulse.target)
             come = np.zeros(cohort.n, bool)

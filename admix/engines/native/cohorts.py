@@ -47,19 +47,25 @@ def plan_cohorts(
         for (source, _), count in zip(parents, split, strict=True):
             home[source] = np.arange(2 * start, 2 * (start + int(count)))
             start += int(count)
-        # F1 and gametes take the places of residents' gametes
+        # F1 and gametes take the places of residents' gametes; the other gamete of an F1 child stays a resident's
         residents = home.get(deme, next(iter(home.values())))
         resident = deme if deme in home else next(iter(home))
+        open_places = residents
         for pulse, size in taken:
             if pulse.unit == "individuals":
                 rows = np.arange(2 * start, 2 * (start + size))
                 start += size
             else:
                 rng = generators(f"{pulse.unit} {pulse.name}", deme, tick)
-                pool = residents[residents % 2 == 1] if pulse.unit == "F1" else residents
+                pool = open_places
+                if pulse.unit == "F1":
+                    pool = pool[(pool % 2 == 1) & np.isin(pool ^ 1, open_places)]
                 rows = np.sort(rng.choice(pool, min(size, len(pool)), replace=False))
                 residents = np.setdiff1d(residents, rows)
-            groups.append(Group(pulse.source, rows, planes[pulse.source]))
+                open_places = np.setdiff1d(open_places, rows)
+                if pulse.unit == "F1":
+                    open_places = np.setdiff1d(open_places, rows ^ 1)
+            groups.append(Group(pulse.source, rows, planes[pulse.source], pulse.name))
         home[resident] = residents
         groups = [Group(source, rows, plane.get(source, -1)) for source, rows in home.items() if len(rows)] + [
             g for g in groups if len(g.rows)

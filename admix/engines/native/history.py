@@ -33,7 +33,7 @@ RESULTS_VERSION = 1
 """Part of every cache key; raised whenever the same history would give other numbers."""
 CHECKPOINT_SECONDS = 120.0
 _LOAD_EVERY = 8
-REBALANCE_EVERY = 64
+REBALANCE_EVERY = 128
 _COLLECT_EVERY = 16
 
 Report = Callable[[str, float, str], None]

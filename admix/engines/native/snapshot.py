@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from admix.engines.native.bits import ALL
 from admix.engines.native.gametes import PAD
 from admix.engines.native.mutations import COLUMNS
 from admix.engines.native.state import Deme, Rows, layout_of
@@ -69,12 +70,15 @@ def _add_demes(world: World, arrays: Arrays, number: np.ndarray) -> None:
         n2 = len(n_rare)
         rows = Rows.empty(n2, layout.n_words, 2 * int(n_rare.max(initial=0)) + 4 * PAD, world.n_planes, mark_words)
         rows.n_rare[:] = n_rare
+        rows.rare.fill(ALL)
         rows.rare[np.arange(rows.rare.shape[1]) < n_rare[:, None]] = keys
         # keys hold ids in their low half: new ids may change the order of mutations at one position
         ends = np.cumsum(n_rare)
         for row, start, end in zip(rows.rare, ends - n_rare, ends, strict=True):
             row[: end - start].sort()
-        rows.bits[:] = _reorder(arrays[f"deme{i}_bits"], number[arrays[f"deme{i}_ids"]], layout.ids)
+        bits = _reorder(arrays[f"deme{i}_bits"], number[arrays[f"deme{i}_ids"]], layout.ids)
+        width = min(bits.shape[1], layout.n_words)  # rows may be longer than their sites need, by any length
+        rows.bits[:, :width] = bits[:, :width]
         if f"deme{i}_marks" in arrays:
             rows.marks[:] = arrays[f"deme{i}_marks"]
         deme = Deme(i, rows, layout, number[arrays[f"deme{i}_fixed"]])

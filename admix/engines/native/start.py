@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import GOLDEN, ONE, below, mix, stream
+from admix.engines.native.bits import ALL, GOLDEN, ONE, below, mix, stream
 from admix.engines.native.gametes import PAD, set_effects
 from admix.engines.native.state import MAX_COMMON_EFFECT, Deme, Rows, layout_of
 from admix.engines.native.world import COMMON, World, room_for
@@ -104,6 +104,7 @@ def found(world: World, deme: int, n: int, draw: Draw, rng: np.random.Generator,
     room = room_for(counts[~common].sum() / (2 * n))
     while True:
         rows = Rows.empty(2 * n, layout.n_words, room, world.n_planes, world.tables.mark_words)
+        rows.rare.fill(ALL)
         holders = np.full(2 * n, -1, np.int64)
         key = world.stream_key("founders", deme)
         wider = scatter(key, keys, counts, sites, rows.bits, rows.rare, rows.n_rare, holders)

@@ -17,6 +17,7 @@ from admix.engines.native.mutations import Mutations
 GRID_SHIFT = np.uint64(16)
 """Look-up grids have a cell for every 2**16 units of the genetic axis."""
 _GRID_EDGES = np.arange(1 << 16, dtype=np.uint64) << GRID_SHIFT
+WORD_STEP = 16
 MAX_COMMON_EFFECT = 1 << 24
 """A mutation stronger than this (log effect 1/4) is never common: 64 such effects fit an int32."""
 
@@ -60,7 +61,9 @@ def layout_of(ids: np.ndarray, mutations: Mutations) -> Layout:
     """Build the layout that holds these mutations (any order)."""
     keys = np.sort(mutations.key(ids))
     ids = (keys & np.uint64(0xFFFFFFFF)).astype(np.int32)
-    n_words = max(1, (len(ids) + 63) // 64)
+    # in steps, so that a new layout mostly has rows as long as the last one's, whose arrays can be used again
+    n_words = max(1, -(-len(ids) // 64))
+    n_words = -(-n_words // WORD_STEP) * WORD_STEP if n_words > 4 * WORD_STEP else n_words
     effect = np.zeros(64 * n_words, np.int32)
     correction = np.zeros(64 * n_words, np.int32)
     effect[: len(ids)] = mutations["effect"][ids]
@@ -91,11 +94,11 @@ class Rows:
 
     @classmethod
     def empty(cls, n: int, n_words: int, room: int, n_planes: int, mark_words: int) -> Rows:
-        """Rows without any mutation or mark."""
+        """Rows without any mutation or mark; the rows of ``rare`` are still to be padded."""
         return cls(
             np.zeros((n, n_words), np.uint64),
             np.zeros((n, n_words), np.int32),
-            np.full((n, room), np.uint64(0xFFFFFFFFFFFFFFFF)),
+            np.empty((n, room), np.uint64),
             np.zeros(n, np.int32),
             np.zeros(n, np.int64),
             np.zeros((n_planes, n, mark_words), np.uint64),

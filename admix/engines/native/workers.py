@@ -14,6 +14,7 @@ import numpy as np
 T = TypeVar("T")
 _SMALL = 256
 """Rows below which handing them out costs more than it saves."""
+_MUCH = 8192
 
 
 def available_threads() -> int:
@@ -35,8 +36,10 @@ class Workers:
         """Return what ``kernel`` returned for each span, in order."""
         if self._pool is None or n < _SMALL:
             return [kernel(np.array([0, n], np.int64))]
-        # more spans than threads, so that a thread that was held up does not hold up the tick
-        edges = np.linspace(0, n, min(4 * self.threads, n) + 1).astype(np.int64)
+        # where there is much to do, more spans than threads, so that a thread that was held up does not hold up
+        # the tick; where there is little, handing out is what costs
+        spans = self.threads * (4 if n > _MUCH else 1)
+        edges = np.linspace(0, n, spans + 1).astype(np.int64)
         return list(self._pool.map(kernel, [edges[i : i + 2].copy() for i in range(len(edges) - 1)]))
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from admix.engines.native import cohort_kernels as ck
 from admix.engines.native import gametes as gk
+from admix.engines.native.bits import ALL
 from admix.engines.native.mutations import Mutations
 from admix.engines.native.state import GRID_SHIFT, MAX_COMMON_EFFECT, Deme, Layout, Rows, layout_of, pack
 from admix.engines.native.tables import Tables
@@ -28,12 +29,14 @@ UNIT = 1.0 / gk.ONE_LOG
 class Group:
     """Gametes of one cohort that come from one deme: ``rows`` int64, their numbers in the cohort.
 
-    ``plane`` >= 0: they are a pulse, and their markers become wholly of that source.
+    ``plane`` >= 0: their markers become wholly of that source. ``pulse`` is the name of the pulse that brings
+    them, if one does.
     """
 
     source: int
     rows: np.ndarray
     plane: int = -1
+    pulse: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +383,7 @@ class World:
         nothing = np.zeros(0, np.int32)
         for deme in self.demes.values():
             bare = Rows.empty(len(deme.rows), 1, 2 * gk.PAD, self.n_planes, self.tables.mark_words)
+            bare.rare.fill(ALL)
             bare.marks, bare.ancestry = deme.rows.marks, deme.rows.ancestry
             deme.rows, deme.layout, deme.fixed, deme.spare = (
                 bare,
