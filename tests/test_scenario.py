@@ -328,7 +328,7 @@ def test_the_corpus_of_faults_is_not_empty():
 @pytest.mark.parametrize(
     ("path", "value", "where", "given", "allowed", "near"),
     FAULTS,
-    ids=[f"{f[0]}={str(f[1])[:25]}" for f in FAULTS],
+    ids=[f"{f[0]}={'removed' if f[1] is REMOVE else str(f[1])[:25]}" for f in FAULTS],
 )
 def test_fault_is_refused_in_one_line_with_all_its_parts(name, path, value, where, given, allowed, near, tmp_path):
     faulty = changed(raw(name), path, value)
