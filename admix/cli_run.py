@@ -30,8 +30,6 @@ def put_together(
         # whatever single burn-in the file names is overruled
         written.pop("burnin", None)
     values = written | {name: value for name, value in given.items() if value is not None}
-    if not 1 <= values.get("seed", 1) < SEED_END:
-        raise InputError("run.seed", values["seed"], f"a whole number from 1 to {SEED_END - 1}")
     if values.get("twin") == "none":
         values["twin"] = None
     count, shared = values.get("replicates", 1), values.get("burnins", 1)

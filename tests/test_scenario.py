@@ -203,7 +203,7 @@ FAULTS = [
     ("pulse[0].time", "47 ky", "pulse[0].time", "'47 ky'", "years ago, above 0", None),
     ("start.relax", 10.5, "start.relax", "10.5", "a whole number of generations", None),
     ("start.relax", True, "start.relax", "True", "a whole number of generations", None),
-    ("run", {"seed": 1.5}, "run.seed", "1.5", "a whole number from 0", None),
+    ("run", {"seed": 1.5}, "run.seed", "1.5", "a whole number from 1", None),
     ("run", {"replicates": 0}, "run.replicates", "0", "a whole number from 1 on", None),
     ("title", 7, "title", "7", "text", None),
     ("demography.demes", {"modern": {}}, "demography.demes", "{'modern': {}}",

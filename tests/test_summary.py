@@ -351,7 +351,7 @@ def test_sentence_with_an_interval():
     ("unit", "says"),
     [
         ("individuals", "With 10 % of the founding generation Neanderthal,"),
-        ("F1", "With 10 % of the founding generation F1 hybrids, half Neanderthal,"),
+        ("F1", "With 20 % of the founding generation F1 hybrids, half Neanderthal,"),
         ("gametes", "With 10 % of the gametes behind the founding generation Neanderthal,"),
     ],
 )
