@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TICK_SECONDS = 9e-4
+TICK_SECONDS = 2.4e-3
 """Fixed cost of a tick: planning, bookkeeping, handing out work."""
-GAMETE_SECONDS = 8e-7
+GAMETE_SECONDS = 1.2e-6
 """One gamete without any site: parent, and one crossover a Morgan for 35 M."""
-SITE_SECONDS = 1.25e-10
+SITE_SECONDS = 7e-11
 """A gamete's cost for each site that is common in its deme, on one thread."""
-RARE_SECONDS = 1.2e-8
+RARE_SECONDS = 1.1e-8
 """A gamete's cost for each rare mutation that it carries."""
-MARKER_SECONDS = 2.2e-10
+MARKER_SECONDS = 1.3e-10
 """A gamete's cost for each ancestry marker."""
-COMPILE_SECONDS = 60.0
+COMPILE_SECONDS = 35.0
 """Compiling the kernels, on their first use after installation."""
 _SCALING = 0.85
 """Share of an added thread's work that is not lost to memory traffic."""
@@ -49,4 +49,4 @@ def tick_seconds(n: float, load: Load, threads: int, planes: int = 0) -> float:
 def state_bytes(n: float, load: Load, planes: int = 0) -> float:
     """Bytes of a deme while it is simulated: two cohorts and what moving between layouts needs."""
     row = load.common * (1 / 8 + 4 / 64) + 8 * (2.5 * load.rare + 100) + planes * load.markers / 8
-    return 2 * n * row * 3
+    return 2 * n * row * 5

@@ -15,6 +15,8 @@ T = TypeVar("T")
 _SMALL = 256
 """Rows below which handing them out costs more than it saves."""
 _MUCH = 8192
+LIGHT = 16384
+"""The same for kernels that spend well under a microsecond on a row."""
 
 
 def available_threads() -> int:
@@ -32,9 +34,9 @@ class Workers:
         self.threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
-    def run(self, n: int, kernel: Callable[[np.ndarray], T]) -> list[T]:
-        """Return what ``kernel`` returned for each span, in order."""
-        if self._pool is None or n < _SMALL:
+    def run(self, n: int, kernel: Callable[[np.ndarray], T], grain: int = _SMALL) -> list[T]:
+        """Return what ``kernel`` returned for each span, in order; fewer rows than ``grain`` are one span."""
+        if self._pool is None or n < grain:
             return [kernel(np.array([0, n], np.int64))]
         # where there is much to do, more spans than threads, so that a thread that was held up does not hold up
         # the tick; where there is little, handing out is what costs

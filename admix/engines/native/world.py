@@ -14,7 +14,7 @@ from admix.engines.native.bits import ALL
 from admix.engines.native.mutations import Mutations
 from admix.engines.native.state import GRID_SHIFT, MAX_COMMON_EFFECT, Deme, Layout, Rows, layout_of, pack
 from admix.engines.native.tables import Tables
-from admix.engines.native.workers import Workers
+from admix.engines.native.workers import LIGHT, Workers
 
 COMMON = 0.015
 """Share of haplotypes above which a rare mutation becomes a common site ..."""
@@ -198,6 +198,7 @@ class World:
                 key, tick, span, offset, ids, t.target_cum, t.target_axis_start, t.target_axis_end, t.s_nodes,
                 t.h_bins, m["site"], m["axis"], m["s"], m["h"], m["effect"], m["correction"], m["uid"], m["born"],
             ),
+            LIGHT,
         )  # fmt: skip
         m["lineage"][ids] = index
         m["archaic"][ids] = 0
@@ -218,6 +219,7 @@ class World:
         self.workers.run(
             len(numbers),
             lambda span: gk.choose_parents(key, tick, numbers, span, source.cumulative, source.guide, parents),
+            LIGHT,
         )
         order = np.empty(len(numbers), np.int64)
         gk.order_by_parent(numbers, parents, np.zeros(source.n + 1, np.int64), order)
