@@ -23,8 +23,6 @@ COVERED_BY = {
     "mend_words": "splice",
     # these ask for memory and change no value
     "prefetch": "make_gametes",
-    "prefetch_keys": "make_gametes",
-    "prefetch_marks": "make_gametes",
     "prefetch_rows": "make_gametes",
     "rare_correction": "common_correction",
     "sum_words": "word_sum",

@@ -478,41 +478,17 @@ def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
 
 
 @njit(nogil=True)
-def prefetch_rows(parent: Any, o: Any, new: Any, bits: Any, sums: Any, out_bits: Any, out_sums: Any) -> None:
-    """Ask for the common sites of the next gamete: both parental rows (where the parent is ``new``) and its own.
+def prefetch_rows(parent: Any, o: Any, new: Any, rows: Any, out: Any, width: Any, step: Any) -> None:
+    """Ask for the next gamete's rows: both parental ones (where the parent is ``new``) and its own, ``o``.
 
-    Rows of parents lie anywhere in memory, and waiting for the first lines of each costs more than the copying.
+    ``step`` values fill a cache line of 64 bytes. Rows lie anywhere in memory, and waiting for the first lines of
+    each costs more than copying them.
     """
-    for w in range(0, bits.shape[1], 8):
+    for j in range(0, width, step):
         if new:
-            prefetch(bits, 2 * parent, w)
-            prefetch(bits, 2 * parent + 1, w)
-        prefetch(out_bits, o, w)
-    for w in range(0, sums.shape[1], 16):
-        if new:
-            prefetch(sums, 2 * parent, w)
-            prefetch(sums, 2 * parent + 1, w)
-        prefetch(out_sums, o, w)
-
-
-@njit(nogil=True)
-def prefetch_marks(parent: Any, o: Any, new: Any, marks: Any, out_marks: Any) -> None:
-    """The same for markers."""
-    for w in range(0, marks.shape[1], 8):
-        if new:
-            prefetch(marks, 2 * parent, w)
-            prefetch(marks, 2 * parent + 1, w)
-        prefetch(out_marks, o, w)
-
-
-@njit(nogil=True)
-def prefetch_keys(parent: Any, o: Any, new: Any, rare: Any, n_rare: Any, out_rare: Any) -> None:
-    """The same for rare keys."""
-    for i in range(0, max(n_rare[2 * parent], n_rare[2 * parent + 1]) + PAD, 8):
-        if new:
-            prefetch(rare, 2 * parent, i)
-            prefetch(rare, 2 * parent + 1, i)
-        prefetch(out_rare, o, i)
+            prefetch(rows, 2 * parent, j)
+            prefetch(rows, 2 * parent + 1, j)
+        prefetch(out, o, j)
 
 
 @njit(nogil=True, cache=True)
@@ -570,10 +546,13 @@ def make_gametes(
         if k + 1 < span[1]:
             following = np.int64(parents[rows[order[k + 1]]])
             place = places[order[k + 1]]
-            prefetch_rows(following, place, following != p, bits, sums, out_bits, out_sums)
-            prefetch_keys(following, place, following != p, rare, n_rare, out_rare)
+            new = following != p
+            keys = max(n_rare[2 * following], n_rare[2 * following + 1]) + PAD
+            prefetch_rows(following, place, new, bits, out_bits, n_words, 8)
+            prefetch_rows(following, place, new, sums, out_sums, n_words, 16)
+            prefetch_rows(following, place, new, rare, out_rare, keys, 8)
             for q in range(n_planes):
-                prefetch_marks(following, place, following != p, marks[q], out_marks[q])
+                prefetch_rows(following, place, new, marks[q], out_marks[q], marks.shape[2], 8)
         n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
         a = 2 * p + first
         b = 2 * p + 1 - first
