@@ -207,16 +207,15 @@ class History:
         world = self._world(stage)
         rng = seeds.generator("burnin", stage.key, "theory")
         root = self.schedule.root
-        spectrum = self.spectrum()
         if founder is None:
             n = self.schedule.size(root, stage.first - 1)
-            start.found(world, root, n, spectrum.draw(rng), rng, stage.first - 1)
+            start.found(world, root, n, self.spectrum().draw(rng), rng, stage.first - 1)
             return world
         unpack_worlds(world, [founder])
         # what is fixed in the common ancestor is fixed in everybody and decides nothing
         world.demes[root].fixed = np.zeros(0, np.int32)
         if stage.first > 1:
-            s, h = spectrum.draw_fixed(stage.first - 1, rng)
+            s, h = self.spectrum().draw_fixed(stage.first - 1, rng)
             only = stage.demes[0]
             world.demes[root].index = only
             world.demes[only] = world.demes.pop(root)
