@@ -155,8 +155,18 @@ def _rising(words: str, low: int) -> BeforeValidator:
 Generations = Annotated[tuple[int, ...], _rising("a list of generations from 1 on, whole numbers in rising order", 1)]
 
 
+class Individuals(Block):
+    """People whose genomes get a tree sequence: `n` of one deme, alive `time` years ago (0 is today)."""
+
+    deme: DemeName
+    time: Annotated[float, number("years ago, from 0 to 100,000,000", 0, 1e8)] = 0.0
+    n: Annotated[int, whole_number("a whole number of individuals from 1 on", 1)]
+
+
 class Sampling(Block):
-    """What is recorded besides the trajectory: dates in years ago, and generations counted from the pulse."""
+    """What is recorded besides the trajectory: people and dates in years ago, generations counted from the pulse."""
+
+    individuals: Annotated[tuple[Individuals, ...], list_of("a list of blocks with deme, time and n")] = ()
 
     ancestors_at: Annotated[
         tuple[Annotated[float, number("years ago, above 0", 0, 1e8, above=True)], ...],

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admix.errors import InputError, plain
+from admix.errors import InputError, nearest, plain
 from admix.timeline import (
     ROOT_FIRST_TICK,
     Epoch,
@@ -108,11 +108,13 @@ def compile(scenario: Scenario) -> Schedule:
         ancestors_at=tuple(
             (float(years), today - ticks_ago(years, generation_time)) for years in scenario.sampling.ancestors_at
         ),
+        individuals=_compile_individuals(scenario, index, today, generation_time),
     )
     _check_ancestors(schedule)
     _check_pulses(schedule, scenario)
     _check_recipients(schedule, scenario)
     _check_dates(schedule)
+    _check_individuals(schedule, scenario)
     return schedule
 
 
@@ -194,6 +196,19 @@ def _compile_migrations(
     return tuple(sorted(migrations, key=lambda m: (m.target, m.source, m.first_tick)))
 
 
+def _compile_individuals(
+    scenario: Scenario, index: dict[str, int], today: int, generation_time: float
+) -> tuple[tuple[int, int, int], ...]:
+    taken: dict[tuple[int, int], int] = {}
+    for k, block in enumerate(scenario.sampling.individuals):
+        if block.deme not in index:
+            where = f"sampling.individuals[{k}].deme"
+            raise InputError(where, block.deme, f"one of {', '.join(index)}", nearest(block.deme, index))
+        at = (today - ticks_ago(block.time, generation_time), index[block.deme])
+        taken[at] = taken.get(at, 0) + block.n
+    return tuple((deme, tick, n) for (tick, deme), n in sorted(taken.items()))
+
+
 def _check_ancestors(schedule: Schedule) -> None:
     for d, name in enumerate(schedule.deme_names):
         tick = int(schedule.first_tick[d])
@@ -272,6 +287,28 @@ def _check_dates(schedule: Schedule) -> None:
                 plain(years),
                 f"a date from the first pulse ({schedule.years_bp(latest):,.10g} years ago) back to the first"
                 f" cohort after the split ({schedule.years_bp(1):,.10g} years ago)",
+            )
+
+
+def _check_individuals(schedule: Schedule, scenario: Scenario) -> None:
+    sampled = {(deme, tick): n for deme, tick, n in schedule.individuals}
+    for k, block in enumerate(scenario.sampling.individuals):
+        where = f"sampling.individuals[{k}]"
+        deme = schedule.deme(block.deme)
+        tick = schedule.tick_of_years(block.time)
+        oldest = max(1, int(schedule.first_tick[deme]))
+        if not oldest <= tick <= schedule.last_tick[deme]:
+            dates = [f"{schedule.years_bp(t):,.10g}" for t in (int(schedule.last_tick[deme]), oldest)]
+            raise InputError(
+                f"{where}.time",
+                plain(block.time),
+                f"{dates[0]} to {dates[1]} years ago, when {block.deme} has cohorts after the first split",
+            )
+        if sampled[deme, tick] > schedule.size(deme, tick):
+            raise InputError(
+                f"{where}.n",
+                sampled[deme, tick],
+                f"at most {schedule.size(deme, tick):,}, the individuals of {block.deme} in that tick",
             )
 
 

@@ -95,6 +95,8 @@ class Schedule:
         By target, source and tick.
     ancestors_at
         (years as written, tick) of the dates at which ancestors are to be counted.
+    individuals
+        (deme, tick, number) of the people to be sampled, oldest first, by deme within a tick.
     """
 
     generation_time: float
@@ -108,6 +110,7 @@ class Schedule:
     pulses: tuple[Pulse, ...]
     migrations: tuple[Migration, ...]
     ancestors_at: tuple[tuple[float, int], ...] = ()
+    individuals: tuple[tuple[int, int, int], ...] = ()
 
     def deme(self, name: str) -> int:
         """Return the index of the deme called `name`."""
@@ -238,6 +241,8 @@ class Schedule:
             yield m.last_tick, f"{pair}: last tick"
         for years, tick in self.ancestors_at:
             yield tick, f"ancestors are counted ({years:,.10g} years ago as written)"
+        for deme, tick, n in self.individuals:
+            yield tick, f"{n:,} individuals of {names[deme]} are sampled"
         for p in self.pulses:
             generation = f"generation {self.generation(p.tick, p.source):,} of {names[p.source]}"
             pair = f"{names[p.source]} -> {names[p.target]}"
@@ -254,7 +259,7 @@ class Schedule:
         before_tick
             Leave out all that happens in this tick and later.  Two schedules with equal results have the same
             demography before that tick, whatever comes after; nothing in it depends on the date of today, on
-            years, or on where ancestors are counted.
+            years, or on where ancestors are counted and people sampled.
         """
         stop = self.today + 1 if before_tick is None else before_tick
         demes_ = []

@@ -16,6 +16,7 @@ from decimal import Decimal, localcontext
 
 COVERED_BY = {
     "_effects_of": "set_effects",
+    "axis_index": "carried",
     "copy8": "copy_runs",
     "copy_runs_and_sums": "copy_runs",
     "flagged_keys": "flagged_log_fitness",
@@ -25,6 +26,7 @@ COVERED_BY = {
     "prefetch": "make_gametes",
     "prefetch_rows": "make_gametes",
     "rare_correction": "common_correction",
+    "segment_at": "nodes_at",
     "sum_words": "word_sum",
     "weigh_rows": "weigh",
     "whole_word_sum": "word_sum",
@@ -456,3 +458,88 @@ def scatter(key: int, counts: Sequence[int], n: int) -> list[set[int]]:
             drawn.add(below(draws.next(), n))
         carriers.append(drawn if count == few else set(range(n)) - drawn)
     return carriers
+
+
+# ---------------------------------------------------------------------- ancestral material
+
+Material = dict[int, int]
+"""Ancestral positions of a haplotype, each with its node."""
+Edges = set[tuple[int, int, int]]
+"""(position, parent, child)."""
+
+
+def children_by_parent(parent: Sequence[int], count: Sequence[int], n: int) -> list[list[int]]:
+    """For each of ``n`` individuals the haplotypes with ancestral material that it made."""
+    return [[h for h, p in enumerate(parent) if p == i and count[h]] for i in range(n)]
+
+
+def cut_segments(material: Material, cuts: Sequence[int], first: int) -> tuple[Material, Material]:
+    """What of a gamete's material lies on strand 0 and on strand 1 of its parent; it starts on ``first``."""
+    sides: tuple[Material, Material] = {}, {}
+    for x, node in material.items():
+        sides[(first + strand_at(x, cuts)) % 2][x] = node
+    return sides
+
+
+def join_lists(lists: Sequence[Material], own: int) -> tuple[Material, Edges]:
+    """All material; where several lists have some it is of node ``own`` (or of 0 and without edges, below 0)."""
+    joined: Material = {}
+    edges: Edges = set()
+    for x in {x for material in lists for x in material}:
+        nodes = [material[x] for material in lists if x in material]
+        joined[x] = nodes[0] if len(nodes) == 1 else max(own, 0)
+        if len(nodes) > 1 and own >= 0:
+            edges |= {(x, own, child) for child in nodes}
+    return joined, edges
+
+
+def keep_node(material: Material, own: int, everywhere: Iterable[int] = ()) -> tuple[Material, Edges]:
+    """The material below node ``own``, which a sampled haplotype has everywhere."""
+    edges = {(x, own, child) for x, child in material.items() if child != own}
+    return dict.fromkeys([*material, *everywhere], own), edges
+
+
+@dataclass(frozen=True)
+class Child:
+    """A haplotype with ancestral material: how it was made, whether its lineages keep nodes."""
+
+    material: Material
+    cuts: Sequence[int]
+    first: int
+    marked: bool = False
+
+
+def climb(
+    children: Sequence[Child], bases: tuple[int, int], keep: tuple[int, int], everywhere: Collection[int]
+) -> tuple[list[Material], Edges, list[int]]:
+    """The material of one individual's two haplotypes, from its children's; edges; why nodes were kept.
+
+    ``bases`` are the haplotypes' nodes, below 0 where no tree is wanted. Bit 2 of ``keep`` is a migration's, 4 a
+    sample's.
+    """
+    out: list[Material] = []
+    edges: Edges = set()
+    reasons = []
+    for side in (0, 1):
+        lists = [cut_segments(c.material, c.cuts, c.first)[side] for c in children]
+        moved = any(c.marked and material for c, material in zip(children, lists, strict=True))
+        reason = keep[side] | (2 if moved else 0)
+        material, found = join_lists(lists, bases[side])
+        edges |= found
+        if reason & 4 or (reason and bases[side] >= 0):
+            material, found = keep_node(material, max(bases[side], 0), everywhere if reason & 4 else ())
+            edges |= found
+        out.append(material)
+        reasons.append(reason)
+    return out, edges, reasons
+
+
+def nodes_at(materials: Sequence[Material], asked: Iterable[tuple[int, int]]) -> list[int]:
+    """The node at each (haplotype, position); -1 where that is not ancestral."""
+    return [materials[hap].get(x, -1) for hap, x in asked]
+
+
+def carried(materials: Sequence[Material], haplotypes: Sequence[Mapping[int, int]]) -> list[tuple[int, int]]:
+    """(mutation, node) for each mutation (id: position) that a haplotype has on ancestral material."""
+    pairs = zip(materials, haplotypes, strict=True)
+    return sorted((m, material[x]) for material, hap in pairs for m, x in hap.items() if x in material)

@@ -28,7 +28,7 @@ def tree(**demography):
     """Return `reich` without branches as dicts and lists, with parts of its demography replaced."""
     raw = copy.deepcopy(_parsed())
     raw["branches"] = []
-    raw["sampling"]["ancestors_at"] = []
+    raw["sampling"]["ancestors_at"] = raw["sampling"]["individuals"] = []
     raw["demography"].update(demography)
     return raw
 
@@ -495,3 +495,39 @@ def test_dates_at_which_ancestors_cannot_be_counted(years):
 def test_history_that_is_too_long():
     raw = tree(generation_time=0.001)
     assert refused(raw).startswith("demography.generation_time: got 0.001; allowed: a value that puts the first split")
+
+
+def sampled(*blocks):
+    raw = tree()
+    raw["sampling"]["individuals"] = list(blocks)
+    return raw
+
+
+def test_people_are_sampled_oldest_first_and_blocks_of_one_date_add_up():
+    schedule = plan(
+        sampled(
+            {"deme": "modern", "n": 3},
+            {"deme": "modern", "time": 45_000, "n": 10},
+            {"deme": "neanderthal", "time": 45_013 + 2_100, "n": 2},
+            {"deme": "modern", "time": 13, "n": 4},
+        )
+    )
+    assert schedule.individuals == ((NEA, 19_643 - 1683, 2), (MODERN, 19_643 - 1607, 10), (MODERN, 19_643, 7))
+    assert any("10 individuals of modern are sampled" in line for line in schedule.describe())
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        ({"deme": "modren", "n": 1}, "sampling.individuals[0].deme: got 'modren'; allowed: one of ancestral, modern,"
+         " neanderthal; did you mean modern?"),
+        ({"deme": "neanderthal", "n": 1}, "sampling.individuals[0].time: got 0; allowed: 47,012 to 549,976 years ago"),
+        ({"deme": "modern", "time": 550_000, "n": 1}, "sampling.individuals[0].time: got 550000; allowed: 0 to 549,976"),
+        ({"deme": "modern", "n": 10_001}, "sampling.individuals[0].n: got 10001; allowed: at most 10,000"),
+        ({"deme": "modern", "n": True}, "sampling.individuals[0].n: got True"),
+        ({"deme": "modern", "n": 0}, "sampling.individuals[0].n: got 0"),
+        ({"deme": "modern", "time": -1, "n": 1}, "sampling.individuals[0].time: got -1"),
+    ],
+)  # fmt: skip
+def test_people_who_cannot_be_sampled(block, line):
+    assert refused(sampled(block)).startswith(line)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import poisson
 
+from admix.base_axis import base_axis
 from admix.engines.native.state import closed, grid_of, pack
 from admix.genome import Genome
 from admix.selection import Selection
@@ -81,6 +82,8 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         full[:m] = flags
         return pack(full)
 
+    # a marker is a base, so that a tree in base pairs has the same labels
+    marker_axis = base_axis(genome).marker_axis
     ordinary = genome.marker_weight == plain
     functional, far = genome.marker_functional, genome.marker_far
     return Tables(
@@ -93,8 +96,8 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         target_axis_end=genome.target_axis_end.astype(np.uint64),
         s_nodes=effects.s_nodes,
         h_bins=effects.h_bins,
-        mark_axis=closed(genome.marker_axis),
-        mark_grid=grid_of(genome.marker_axis),
+        mark_axis=closed(marker_axis),
+        mark_grid=grid_of(marker_axis),
         masks=np.stack([mask(ordinary), mask(~ordinary), mask(functional), mask(far)]),
         mark_weight=weight,
         plain_weight=plain,

@@ -5,12 +5,13 @@ results cannot depend on how many threads there are."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+S = TypeVar("S")
 T = TypeVar("T")
 _SMALL = 256
 """Rows below which handing them out costs more than it saves."""
@@ -42,7 +43,13 @@ class Workers:
         # the tick; where there is little, handing out is what costs
         spans = self.threads * (4 if n > _MUCH else 1)
         edges = np.linspace(0, n, spans + 1).astype(np.int64)
-        return list(self._pool.map(kernel, [edges[i : i + 2].copy() for i in range(len(edges) - 1)]))
+        return self.each([edges[i : i + 2].copy() for i in range(len(edges) - 1)], kernel)
+
+    def each(self, spans: Iterable[S], kernel: Callable[[S], T]) -> list[T]:
+        """Return what ``kernel`` returned for each of ``spans``, in order."""
+        if self._pool is None:
+            return [kernel(span) for span in spans]
+        return list(self._pool.map(kernel, spans))
 
     def close(self) -> None:
         """Stop the threads."""
