@@ -171,6 +171,14 @@ def run(
             help="Also run each replicate without selection from the pulse on, to compare with.",
         ),
     ] = None,
+    trees: Annotated[
+        bool | None,
+        typer.Option(
+            "--trees/--no-trees",
+            show_default=False,
+            help="Also make tree sequences of the people in sampling.individuals.  [default: as in the scenario]",
+        ),
+    ] = None,
     cache_dir: Annotated[
         str | None,
         typer.Option(
@@ -236,6 +244,7 @@ def run(
         "generations": _whole("--generations", generations, 1),
         "start": _choice("--start", start, STARTS),
         "twin": _choice("--twin", twin, TWINS),
+        "trees": trees,
         "threads": _whole("--threads", threads, 1),
     }
 

@@ -123,6 +123,7 @@ def _with_options(scenario: Scenario, options: RunOptions) -> Scenario:
         generations=options.generations,
         start=options.start or scenario.start.mode,
         twin=options.twin or "none",
+        trees=scenario.sampling.trees if options.trees is None else options.trees,
     )
 
 

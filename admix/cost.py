@@ -50,3 +50,26 @@ def state_bytes(n: float, load: Load, planes: int = 0) -> float:
     """Bytes of a deme while it is simulated: two cohorts and what moving between layouts needs."""
     row = load.common * (1 / 8 + 4 / 64) + 8 * (2.5 * load.rare + 100) + planes * load.markers / 8
     return 2 * n * row * 5
+
+
+SEGMENT_SECONDS = 5e-8
+"""Following one segment of ancestral material back by one tick."""
+SAMPLED_TICK_SECONDS = 3e-3
+"""Fixed cost of a tick on the way back."""
+WRITE_SECONDS = 2.5e-5
+"""Turning one segment that is left in the end into edges, and writing them."""
+
+
+def tree_seconds(n: float, ticks: int, haplotypes: int, morgans: float, threads: int) -> float:
+    """Seconds to rebuild and write the genealogy of sampled haplotypes in a deme of ``n`` individuals.
+
+    At a time t, about ``h / (1 + h t / 4n)`` of h lineages are left at a place, each cut t times a Morgan.
+    """
+    total = last = 0.0
+    steps = 64
+    for k in range(steps):
+        t = (k + 0.5) * ticks / steps
+        last = min(haplotypes / (1 + haplotypes * t / (4 * n)) * t * morgans, 0.8 * n * t * morgans)
+        total += last * ticks / steps
+    climb = (SEGMENT_SECONDS * total + SAMPLED_TICK_SECONDS * ticks) / (1 + _SCALING * (threads - 1))
+    return climb + WRITE_SECONDS * last

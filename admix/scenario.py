@@ -32,6 +32,7 @@ from admix.strict import (
     list_of,
     number,
     one_of,
+    truth,
     variants,
     whole_number,
 )
@@ -164,9 +165,13 @@ class Individuals(Block):
 
 
 class Sampling(Block):
-    """What is recorded besides the trajectory: people and dates in years ago, generations counted from the pulse."""
+    """What is recorded besides the trajectory: people and dates in years ago, generations counted from the pulse.
+
+    `trees` is whether the people in `individuals` get tree sequences where the command line does not say.
+    """
 
     individuals: Annotated[tuple[Individuals, ...], list_of("a list of blocks with deme, time and n")] = ()
+    trees: Annotated[bool, truth()] = False
 
     ancestors_at: Annotated[
         tuple[Annotated[float, number("years ago, above 0", 0, 1e8, above=True)], ...],
@@ -187,6 +192,7 @@ class RunDefaults(Block):
     generations: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None
     start: Annotated[str, one_of("stationary", "forward")] | None = None
     twin: Annotated[str, one_of("none", "neutral")] | None = None
+    trees: Annotated[bool, truth()] | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that are set."""

@@ -9,7 +9,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 import admix
-from admix import cost, results, schedule
+from admix import cost, results, schedule, seeds
 from admix.cache import Cache, default_directory
 from admix.engines.native.branch import Branch, BranchPlan, Records
 from admix.engines.native.history import RESULTS_VERSION, History, Stage, load_slope, plan_stages
@@ -46,6 +46,7 @@ _PACKAGES = (
     "msprime",
     "tskit",
     "pyslim",
+    "tszip",
 )
 
 
@@ -55,6 +56,7 @@ class RunOptions:
 
     ``burnins`` is how many independent burn-ins the replicates share (replicate r uses burn-in r modulo it);
     ``burnin`` names the one that all use. ``generations`` is the last generation, today where it is None.
+    ``trees`` is whether tree sequences of sampled people are made; None: as the scenario says.
     """
 
     out: Path
@@ -67,6 +69,7 @@ class RunOptions:
     threads: int | None = None
     force: bool = False
     twin: str | None = None
+    trees: bool | None = None
     cache_dir: Path | None = None
 
 
@@ -118,6 +121,33 @@ class _Plan:
         n = clock.size(clock.root, next(iter(self.stages.values()))[0].first - 1)
         return linked_spectrum(self.genome, n, t.s_nodes, t.h_bins, t.mutation_mean)
 
+    @property
+    def trees(self) -> bool:
+        """Whether tree sequences are wanted."""
+        wanted = self.options.trees
+        return self.scenario.sampling.trees if wanted is None else wanted
+
+    def groups(self, branch: str) -> list[tuple[int, int, int]]:
+        """(tick, deme, number) of the people to sample, oldest first; who lives after the last tick is taken there."""
+        found: dict[tuple[int, int], int] = {}
+        if self.trees:
+            for deme, tick, n in self.schedules[branch].individuals:
+                at = (min(tick, self.last(branch)), deme)
+                found[at] = found.get(at, 0) + n
+        return [(tick, deme, n) for (tick, deme), n in sorted(found.items())]
+
+    def samples(self, branch: str, replicate: int) -> dict[int, dict[int, np.ndarray]]:
+        """Numbers of the people to sample, by tick and deme."""
+        clock = self.schedules[branch]
+        chosen: dict[int, dict[int, np.ndarray]] = {}
+        for tick, deme, n in self.groups(branch):
+            rng = seeds.generator(
+                "run", self.options.seed, branch, replicate, "samples", clock.deme_names[deme], clock.today - tick
+            )
+            who = np.sort(rng.choice(clock.size(deme, tick), n, replace=False))
+            chosen.setdefault(tick, {})[deme] = who
+        return chosen
+
     def load(self, n: float) -> cost.Load:
         """Cost factors of a deme of ``n`` individuals, scaled from the ancestor's stationary spectrum."""
         counts = self.spectrum.expected_counts()
@@ -157,6 +187,7 @@ def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
         threads=options.threads or available_threads(),
         cache=Cache(options.cache_dir or default_directory(), say or (lambda text: None)),
     )  # fmt: skip
+    _check_samples(plan)
     start = scenario.start
     mode = options.start or start.mode
     for name, clock in schedules.items():
@@ -165,6 +196,24 @@ def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
                 clock, tables_key(genome, tables), mode, start.ancestral_burnin, start.relax, k
             )
     return plan
+
+
+def _check_samples(plan: _Plan) -> None:
+    """Refuse people who can't be sampled: none at all, or such as lived before the first pulse."""
+    if plan.options.trees and not plan.scenario.sampling.individuals:
+        raise InputError("--trees", allowed="a scenario that says in sampling.individuals whose trees are wanted")
+    for name, clock in plan.schedules.items():
+        first = clock.first_pulse_tick()
+        for tick, deme, n in plan.groups(name):
+            if tick < first:
+                date, oldest = f"{clock.years_bp(tick):,.10g}", f"{clock.years_bp(first):,.10g}"
+                raise InputError(
+                    "sampling.individuals", f"{clock.deme_names[deme]} {date} years ago",
+                    f"dates from the first pulse on ({oldest} years ago), as trees reach back to the tick before it",
+                )  # fmt: skip
+            if n > clock.size(deme, tick):
+                given = f"{n:,} of {clock.deme_names[deme]} in one tick"
+                raise InputError("sampling.individuals", given, f"at most {clock.size(deme, tick):,}")
 
 
 def _stage_seconds(plan: _Plan, stage: Stage, clock: schedule.Schedule) -> float:
@@ -210,17 +259,26 @@ def _work(plan: _Plan) -> tuple[list[tuple[str, float]], list[tuple[str, float]]
             missing.insert(0, stages[0])
         for stage in missing:
             history[_label(stage)] = _stage_seconds(plan, stage, plan.schedules[name])
-    runs = [
-        (_run_label(plan, name, r, twin), _branch_seconds(plan, name, twin))
-        for r in range(plan.options.replicates)
-        for name in plan.branches
-        for twin in plan.twins
-    ]
+    runs = []
+    for r in range(plan.options.replicates):
+        for name in plan.branches:
+            for twin in plan.twins:
+                runs.append((_run_label(plan, name, r, twin), _branch_seconds(plan, name, twin)))
+                if plan.groups(name):
+                    runs.append((_run_label(plan, name, r, twin, "trees of branch"), _tree_seconds(plan, name)))
     return list(history.items()), runs
 
 
-def _run_label(plan: _Plan, branch: str, replicate: int, twin: str) -> str:
-    label = f"branch {branch}"
+def _tree_seconds(plan: _Plan, name: str) -> float:
+    clock, groups = plan.schedules[name], plan.groups(name)
+    ticks = plan.last(name) - clock.first_pulse_tick() + 2
+    n = max(clock.size(deme, tick) for tick, deme, _ in groups)
+    people = sum(count for _, _, count in groups)
+    return cost.tree_seconds(n, ticks, 2 * people, plan.genome.morgans, plan.threads)
+
+
+def _run_label(plan: _Plan, branch: str, replicate: int, twin: str, what: str = "branch") -> str:
+    label = f"{what} {branch}"
     if plan.options.replicates > 1:
         label += f", replicate {replicate}"
     return label + (", neutral twin" if twin == "neutral" else "")
@@ -308,7 +366,7 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
                 for name in plan.branches:
                     lineages = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
                     for twin in plan.twins:
-                        records = _branch(plan, name, replicate, twin, lineages, workers, progress, clock)
+                        records = _branch(plan, name, replicate, twin, lineages, workers, progress, clock, writer)
                         for table, frame in _frames(plan, records).items():
                             frames[table].append(frame)
             progress.start("tables and pictures")
@@ -336,6 +394,7 @@ def _resolved(plan: _Plan) -> Scenario:
     return plan.scenario.with_run(
         seed=o.seed, replicates=o.replicates, burnins=None if o.burnin is not None else o.burnins, burnin=o.burnin,
         generations=o.generations, start=o.start or plan.scenario.start.mode, twin=o.twin or "none",
+        trees=plan.trees,
     )  # fmt: skip
 
 
@@ -386,7 +445,7 @@ def _history(
 
 def _branch(
     plan: _Plan, name: str, replicate: int, twin: str, lineages: list[dict[str, np.ndarray]], workers: Workers,
-    progress: Progress, clock: _Clock,
+    progress: Progress, clock: _Clock, writer: RunWriter,
 ) -> Records:  # fmt: skip
     sampling, o = plan.scenario.sampling, plan.options
     branch = Branch(
@@ -394,7 +453,7 @@ def _branch(
         BranchPlan(
             branch=name, replicate=replicate, twin=twin, seed=o.seed, burnin=plan.burnin(replicate),
             last=plan.last(name), landscape_generations=sampling.landscape_generations,
-            spread_generations=sampling.spread_generations,
+            spread_generations=sampling.spread_generations, samples=plan.samples(name, replicate),
         ),
     )  # fmt: skip
     label = _run_label(plan, name, replicate, twin)
@@ -402,7 +461,48 @@ def _branch(
     with clock.part(f"branch {name}" + (", neutral twin" if twin == "neutral" else "")):
         records = branch.run(lineages, lambda fraction, note: progress.update(label, fraction, note))
     progress.done(label)
+    if plan.groups(name):
+        _trees(plan, branch, lineages, progress, clock, writer)
     return records
+
+
+def _trees(
+    plan: _Plan, branch: Branch, lineages: list[dict[str, np.ndarray]], progress: Progress, clock: _Clock,
+    writer: RunWriter,
+) -> None:  # fmt: skip
+    """Make the tree files of a branch that has run."""
+    from admix import genealogies, trees  # tskit and pyslim: not for a run without trees
+    from admix.engines.native.ancestors import Ancestors
+    from admix.engines.native.genealogy import chromosome_records
+
+    made, name = branch.plan, branch.plan.branch
+    labels = trees.TreeLabels.from_schedule(
+        branch.schedule, branch=name, replicate=made.replicate, twin=made.twin, seed=made.seed,
+        chroms=plan.genome.chroms, last_tick=made.last, run=trees.run_digest(_resolved(plan)),
+        samples=[(deme, tick, n) for tick, deme, n in plan.groups(name)],
+        dominance=plan.scenario.to_tree()["selection"].get("dominance"),
+    )  # fmt: skip
+    expected = genealogies.expected_labels(
+        [branch.sampled_marks[at] for at in sorted(branch.sampled_marks)], plan.tables.n_markers
+    )
+    label = _run_label(plan, name, made.replicate, made.twin, "trees of branch")
+    progress.start(label)
+    shares = np.cumsum([0.0, 0.4, 0.35, 0.25])  # of the time: who left DNA, the way back, the files
+
+    def at(part: int) -> Callable[[float, str], None]:
+        return lambda done, note: progress.update(label, shares[part] + (shares[part + 1] - shares[part]) * done, note)
+
+    with clock.part(f"trees of branch {name}" + (", neutral twin" if made.twin == "neutral" else "")):
+        branch.records.ancestors += Ancestors(branch, lineages).genetic_rows(at(0))
+        records = chromosome_records(branch, lineages, plan.genome, at(1))
+        genealogies.write_trees(
+            records, labels, plan.genome, expected,
+            lambda chrom: writer.path(
+                str(trees.tree_path("", name, made.replicate, made.twin, chrom)).replace(os.sep, "/")
+            ),
+            plan.threads, at(2),
+        )  # fmt: skip
+    progress.done(label)
 
 
 def _frames(plan: _Plan, records: Records) -> dict[str, pd.DataFrame]:

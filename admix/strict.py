@@ -97,6 +97,11 @@ def text(words: str = "text", *, pattern: str = r"(?s).*") -> BeforeValidator:
     return BeforeValidator(Rule(words, lambda value: type(value) is str and bool(re.fullmatch(pattern, value))))
 
 
+def truth() -> BeforeValidator:
+    """Return the rule for true or false, as YAML has them."""
+    return BeforeValidator(Rule("true or false", lambda value: type(value) is bool))
+
+
 def one_of(*options: str) -> BeforeValidator:
     """Return the rule for one of a few words."""
     return BeforeValidator(Rule("one of " + ", ".join(options), lambda value: value in options, options))

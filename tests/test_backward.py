@@ -13,6 +13,7 @@ import small
 import tskit
 
 from admix.engines.native import lineage_kernels as lk
+from admix.engines.native.ancestors import Ancestors
 from admix.engines.native.backward import Backward, mutations_carried
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.engines.native.pedigree import Pedigree
@@ -306,3 +307,73 @@ def test_a_stream_that_differs_gives_other_trees(case):
 def test_pedigree_from_the_cache_serves_too(case):
     packed = Pedigree.unpack(case.branch.pedigree.pack())
     assert packed.births.keys() == case.branch.pedigree.births.keys()
+
+
+def founders_by_hand(branch, source, living, last):
+    """(archaic, all) founders with a base in the living, from the record of every edge."""
+    plane, first = branch.planes[source], branch.schedule.first_pulse_tick(source)
+    brought = {}
+    for tick in range(first, last + 1):
+        for d, birth in branch.pedigree.births[tick].items():
+            for group in birth.groups:
+                if group.plane >= 0:
+                    brought |= {
+                        (tick, d, int(g)): (group.plane, group.source, int(birth.parents[g])) for g in group.rows
+                    }
+    tables, node = whole_record(branch, last)
+    names = {v: k for k, v in node.items()}
+    kept = [e for e in tables.edges if names[e.child] not in brought]
+    tables.edges.clear()
+    for e in kept:
+        tables.edges.append(e)
+    tables.sort()
+    samples = [node[last, d, h] for d, who in living.items() for i in who for h in (2 * i, 2 * i + 1)]
+    _, mapped = tables.tree_sequence().simplify(samples, keep_unary=True, map_nodes=True)
+    held = {names[old] for old, new in enumerate(mapped) if new >= 0}
+    first_whole = all(whole for (t, _, _), (_, _, _, whole) in brought.items() if t == first)
+    founders = set()
+    for t, d, g in held:
+        if t < first:
+            continue
+        if (t, d, g) in brought:
+            q, s, parent, whole = brought[t, d, g]
+            founders.add((q, t, d, g >> 1) if whole else (q, t, "parent", s, parent))
+        elif t == first:
+            birth = branch.pedigree.births[t][d]
+            s = next(group.source for group in birth.groups if g in group.rows)
+            founders.add((-1, d, g >> 1) if first_whole else (-1, "parent", s, int(birth.parents[g])))
+    return sum(f[0] == plane for f in founders), len(founders)
+
+
+def test_founders_who_left_dna(case):
+    last, branch = case.last, case.branch
+    ancestors = Ancestors(branch, case.lineages)
+    everybody = {d: np.arange(deme.n) for d, deme in branch.world.demes.items()}
+    person = {case.parts.schedule.deme("modern"): np.array([3])}
+    fewer = 0
+    for source in branch.sources:
+        first, plane = branch.schedule.first_pulse_tick(source), branch.planes[source]
+        found = ancestors._left_dna([everybody, person], first, lambda done, note: None)
+        for have, who in zip(found, (everybody, person), strict=True):
+            assert (have[plane], have.total()) == founders_by_hand(branch, source, who, last)
+            flags = ancestors._flags(who)
+            fewer += have.total() < branch.pedigree.founders(first, last, flags, plane)[1]
+    assert fewer > 0
+
+
+def test_rows_of_ancestors(case):
+    ancestors = Ancestors(case.branch, case.lineages)
+    rows = ancestors.rows() + ancestors.genetic_rows(lambda done, note: None)
+    keys = [(row["source"], row["scope"], row["measure"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    for source in case.branch.sources:
+        name = case.parts.schedule.deme_names[source]
+        value = {(s, m): row["value"] for row, (src, s, m) in zip(rows, keys, strict=True) if src == name}
+        assert {m for s, m in value if s == "all"} == {
+            "headcount", "pedigree_paths", "genealogical", "genealogical_founders", "genealogical@0.04ka", "dna",
+            "genetic", "genetic_founders",
+        }  # fmt: skip
+        assert {m for s, m in value if s == "one"} == {m for s, m in value if s == "all"} - {"headcount"}
+        assert 0 < value["all", "genetic_founders"] <= value["all", "genealogical_founders"] <= 1
+        assert value["one", "genetic_founders"] < value["all", "genetic_founders"]
+        assert all(0 <= v <= 1 for v in value.values())

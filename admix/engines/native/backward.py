@@ -29,6 +29,7 @@ Keys = Callable[[str, int, int], int]
 """``key(purpose, deme, tick)``: the key of the stream that the forward pass used."""
 Sizes = Callable[[int], Mapping[int, int]]
 """``sizes(tick)``: individuals of each deme whose cohort may have descendants in the sample."""
+Children = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 _MOST_NODES = 2**31 - 1
 
 
@@ -144,25 +145,38 @@ class Backward:
         self.found = Genealogy()
         self._spare: Material | None = None
         self._next = 0
+        self._made: tuple[int, Children] | None = None
 
     def run(self, last: int, stop: int, seen: Callable[[Material], None] = lambda material: None) -> Material:
         """Go from tick ``last`` back to ``stop``; ``seen`` is told of each tick's material on the way.
 
         Returns the material of ``stop``, whose arrays stay as they are.
         """
-        now = Material.none(last + 1, {})
-        for tick in range(last, stop - 1, -1):
-            if self.mutations and now.n:
-                self._mutations_born(now)
-            now = self._step(now, tick)
+        now = self.begin(last)
+        while now.tick > stop:
+            now = self.step(now)
             seen(now)
         return now
 
-    def _step(self, child: Material, tick: int) -> Material:
-        """Material of ``tick`` from that of the tick after it."""
+    def begin(self, last: int) -> Material:
+        """Nobody's material, in the tick after ``last``."""
+        return Material.none(last + 1, {})
+
+    def step(self, child: Material, like: Backward | None = None) -> Material:
+        """Material of the tick before that of ``child``.
+
+        ``like``, another pass over the same pedigree that has just made the same step, saves work.
+        """
+        tick = child.tick - 1
+        if self.mutations and child.n:
+            self._mutations_born(child)
         made = Material.none(tick, self.sizes(tick))
         keep, base = self._keep(made), self._base(made)
-        keys, deme, number, marked, parent = self._children(child, made)
+        known = like._made if like is not None else None
+        if known is None or known[0] != child.tick:
+            known = child.tick, self._children(child, made)
+        self._made = known
+        keys, deme, number, marked, parent = known[1]
         starts = np.zeros(made.n + 1, np.int64)
         order = np.zeros(len(parent), np.int32)
         total = lk.children_by_parent(parent, child.count, starts, order)
@@ -239,9 +253,7 @@ class Backward:
                 keep[2 * (made.offset[deme] + who) + strand] |= np.uint8(lk.SAMPLE)
         return keep
 
-    def _children(
-        self, child: Material, made: Material
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _children(self, child: Material, made: Material) -> Children:
         """Stream keys by deme; deme, number, mark and parent of each haplotype."""
         size = 2 * child.n
         keys = np.zeros(max(child.offset, default=0) + 1, np.uint64)

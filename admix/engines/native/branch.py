@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from admix import seeds
+from admix.engines.native.ancestors import Ancestors
 from admix.engines.native.cohorts import plan_cohorts
 from admix.engines.native.history import REBALANCE_EVERY
 from admix.engines.native.pedigree import Pedigree, pass_down
@@ -29,7 +30,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchPlan:
-    """What to run and to record. ``last`` is the last tick; generations count from each source's first pulse."""
+    """What to run and to record. ``last`` is the last tick; generations count from each source's first pulse.
+
+    ``samples`` are the numbers of sampled individuals (ascending) by tick and deme: their markers are kept.
+    """
 
     branch: str
     replicate: int
@@ -39,6 +43,7 @@ class BranchPlan:
     last: int
     landscape_generations: tuple[int, ...]
     spread_generations: tuple[int, ...]
+    samples: Mapping[int, Mapping[int, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class Branch:
         self.reached = {s: schedule.recipients(s) for s in self.sources}
         self.pedigree = Pedigree()
         self.paths: dict[int, dict[int, np.ndarray]] = {q: {} for q in self.planes.values()}
+        self.sampled_marks: dict[tuple[int, int], np.ndarray] = {}
+        """By (tick, deme): markers of the sampled haplotypes, uint64[planes, 2 individuals, words]."""
 
     def run(self, lineages: Sequence[Arrays], report: Callable[[float, str], None]) -> Records:
         """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse."""
@@ -83,7 +90,7 @@ class Branch:
         since = 0
         with deferred() as pending:
             for tick in range(self.first, plan.last + 1):
-                cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self._generator, self.planes)
+                cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self.generator, self.planes)
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
                 for pulse in pulses:
                     self._flag(pulse)
@@ -93,6 +100,9 @@ class Branch:
                 for pulse in pulses:
                     self._record_pulse(pulse, cohorts[pulse.target], parental)
                 self._record(tick)
+                for deme, who in plan.samples.get(tick, {}).items():
+                    rows = np.stack([2 * who, 2 * who + 1], axis=1).ravel()
+                    self.sampled_marks[tick, deme] = world.demes[deme].rows.marks[:, rows]
                 since = 0 if pulses else since + 1
                 if since in (1, 2, 4, 8, 16, 32, 64) or tick % REBALANCE_EVERY == 0:
                     world.rebalance()
@@ -104,19 +114,22 @@ class Branch:
                     break
         if pending.signal is not None:
             raise KeyboardInterrupt
-        self._record_ancestors(lineages)
+        self.records.ancestors = Ancestors(self, lineages).rows()
         return self.records
 
     # ------------------------------------------------------------------ genealogy
 
-    def _generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
+    def generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
+        """A named stream of this branch."""
         p = self.plan
         return seeds.generator("run", p.seed, p.branch, p.replicate, purpose, self.schedule.deme_names[deme], tick)
 
     def _needed(self) -> dict[int, set[int]]:
         """Demes worth simulating at each tick: those whose descendants are looked at in the end."""
         schedule, last = self.schedule, self.plan.last
+        sampled = {tick: set(who) for tick, who in self.plan.samples.items()}
         looked_at = {d for s in self.sources for d in schedule.recipients(s) if schedule.exists(d, last)}
+        looked_at |= sampled.get(last, set())
         now = looked_at or {d for d in range(len(schedule.deme_names)) if schedule.exists(d, last)}
         needed = {last: now}
         for tick in range(last, self.first, -1):
@@ -125,6 +138,7 @@ class Branch:
             before = {d for d in before if schedule.exists(d, tick - 1)}
             before |= {d for target in now for d, _ in schedule.parents(target, tick)}
             before |= {p.source for p in schedule.pulses if p.tick == tick and p.target in now}
+            before |= sampled.get(tick - 1, set())
             needed[tick - 1] = now = before
         return needed
 
@@ -149,7 +163,8 @@ class Branch:
 
     # ------------------------------------------------------------------ what is written down
 
-    def _labels(self, source: int) -> Row:
+    def labels(self, source: int) -> Row:
+        """First columns of every table."""
         p = self.plan
         return {
             "branch": p.branch, "replicate": p.replicate, "twin": p.twin, "source": self.schedule.deme_names[source]
@@ -179,7 +194,7 @@ class Branch:
         else:
             log_ratio = difference = float("nan")
         self.records.pulse.append(
-            self._labels(pulse.source)
+            self.labels(pulse.source)
             | {
                 "pulse": pulse.name, "target": self.schedule.deme_names[pulse.target],
                 "years_bp": self.schedule.years_bp(pulse.tick), "requested": pulse.share,
@@ -200,7 +215,7 @@ class Branch:
                 weights = world.demes[deme].rows.ancestry[plane].sum(axis=0)
                 whole = self.tables.mark_total * (2 * world.demes[deme].n)
                 p05, p50, p95 = np.percentile(shares, [5, 50, 95])
-                labels = self._labels(source) | {
+                labels = self.labels(source) | {
                     "deme": self.schedule.deme_names[deme],
                     "generation": generation,
                 }
@@ -238,56 +253,6 @@ class Branch:
             labels | {"bin_start": float(edges[j]), "bin_end": float(edges[j + 1]), "count": int(counts[j])}
             for j in range(SPREAD_BINS)
         ]
-
-    def _record_ancestors(self, lineages: Sequence[Arrays]) -> None:
-        last = self.plan.last
-        living = {d: np.ones(deme.n, bool) for d, deme in self.world.demes.items()}
-        early = Pedigree()
-        for arrays in lineages:
-            for tick, births in Pedigree.unpack(arrays).births.items():
-                early.births.setdefault(tick, {}).update(births)
-        pulsed: dict[int, dict[int, np.ndarray]] = {}
-        for source in self.sources:
-            plane = self.planes[source]
-            first = self.schedule.first_pulse_tick(source)
-            if first > last:
-                continue
-            targets = {p.target for p in self.schedule.pulses if p.tick == first and p.source == source}
-            begin = [birth for d, birth in self.pedigree.births[first].items() if d in targets]
-            gametes = sum(len(g.rows) for birth in begin for g in birth.groups if g.plane == plane)
-            archaic, everybody = self.pedigree.founders(first, last, living, plane)
-            n = sum(deme.n for deme in self.world.demes.values())
-            paths = sum(self.paths[plane][d].sum() for d in self.world.demes)
-            dna = sum(deme.rows.ancestry[plane, :, 0].sum() for deme in self.world.demes.values())
-            values: dict[str, float] = {
-                "headcount": gametes / sum(len(birth.parents) for birth in begin),
-                "pedigree_paths": float(paths) / n,
-                "genealogical": archaic / everybody,
-            }
-            for years, tick in self.schedule.ancestors_at:
-                if not pulsed:
-                    pulsed[self.first - 1] = self.pedigree.back_to(self.first - 1, last, living)
-                then = early.back_to(tick, self.first - 1, pulsed[self.first - 1])
-                kin = self._kin(source)
-                known = sum(int(f.sum()) for f in then.values())
-                values[f"genealogical@{years / 1000:g}ka"] = (
-                    sum(int(f.sum()) for d, f in then.items() if d in kin) / known
-                )
-            values["dna"] = float(dna) / (2 * n * int(self.tables.mark_total[0]))
-            for measure, value in values.items():
-                self.records.ancestors.append(
-                    self._labels(source) | {"scope": "all", "measure": measure, "value": value}
-                )
-
-    def _kin(self, source: int) -> set[int]:
-        """The source deme and those that it descends from, short of the root."""
-        kin, todo = set(), [source]
-        while todo:
-            d = todo.pop()
-            if d != self.schedule.root and d not in kin:
-                kin.add(d)
-                todo += [a for a, _ in self.schedule.ancestors[d]]
-        return kin
 
 
 def _share(part: int, whole: int) -> float:

@@ -5,23 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
 
 import numpy as np
 
-from admix.engines.native.world import Cohort, Group
+from admix.engines.native.world import Cohort, Group, every
 from admix.schedule import Pulse, Schedule
 
 Generators = Callable[[str, int, int], np.random.Generator]
 """``generator(purpose, deme, tick)``: a named stream for the draws below."""
-
-
-@lru_cache(maxsize=64)
-def _every(n: int) -> np.ndarray:
-    """0 .. n - 1; one array for all ticks, since a pedigree keeps it for each."""
-    numbers = np.arange(n)
-    numbers.flags.writeable = False
-    return numbers
 
 
 def plan_cohorts(
@@ -43,7 +34,7 @@ def plan_cohorts(
         plane = {s: q for s, q in planes.items() if tick >= schedule.first_pulse_tick(s) and s != deme}
         if not pulses and len(parents) == 1:
             source = parents[0][0]
-            made[deme] = Cohort(n, [Group(source, _every(2 * n), plane.get(source, -1))])
+            made[deme] = Cohort(n, [Group(source, every(2 * n), plane.get(source, -1))])
             continue
         streams = [generators(f"pulse {k}", deme, tick) for k in range(len(pulses))]
         taken = list(zip(pulses, _pulse_sizes(pulses, n, streams), strict=True))

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from admix.engines.native.world import Cohort, Group
+from admix.engines.native.world import Cohort, Group, every
+
+NATIVE = -1
+"""Founders that no pulse brought, among planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,15 @@ class Pedigree:
             if not name.startswith("ticks"):
                 continue
             i = int(name[5:])
-            parents, sources = arrays[f"parents{i}"], arrays[f"sources{i}"]
+            parents, come_from = arrays[f"parents{i}"], arrays[f"sources{i}"]
             at = 0
             for tick, n in arrays[name].tolist():
-                who, where = parents[at : at + 2 * n], sources[at : at + 2 * n]
+                who, where = parents[at : at + 2 * n], come_from[at : at + 2 * n]
                 at += 2 * n
-                groups = tuple(Group(int(s), np.flatnonzero(where == s)) for s in np.unique(where))
+                sources = np.unique(where)
+                # one array for all ticks with a single source, which is nearly all of them
+                rows = [every(2 * n)] if len(sources) == 1 else [np.flatnonzero(where == s) for s in sources]
+                groups = tuple(Group(int(s), r) for s, r in zip(sources, rows, strict=True))
                 pedigree.births.setdefault(tick, {})[i] = Birth(who, groups)
                 pedigree.sizes.setdefault(tick, {})[i] = n
         return pedigree
@@ -111,50 +118,67 @@ class Pedigree:
         ancestors were is not asked. Where a pulse comes as F1 or as gametes, the founders it brings are the
         parents in the tick before; if that is in cohort ``first``, so are all the others.
         """
-        archaic = others = 0
+        found: Counter[int] = Counter()
         flags: Mapping[int, np.ndarray] = living
         for tick in range(last, first - 1, -1):
-            for pulse, number in self._brought(tick, flags).items():
-                if pulse == plane:
-                    archaic += number
-                else:
-                    others += number
+            gametes = {i: np.repeat(f, 2) for i, f in flags.items()}
+            found += self.brought(tick, gametes)
             if tick > first:
                 flags = self.parents_of(tick, flags, pulses=False)
-        return archaic, archaic + others + self._natives(first, flags)
+            else:
+                found[NATIVE] += self.natives(first, gametes)
+        return found[plane], found.total()
 
-    def _brought(self, tick: int, flags: Mapping[int, np.ndarray]) -> dict[int, int]:
-        """Founders with a flagged descendant that the pulses of a tick bring in, by plane."""
-        found: dict[int, int] = {}
+    def all_founders(self, first: int, last: int, plane: int) -> tuple[int, int]:
+        """(archaic, all) founders, whether they have descendants or not; see :meth:`founders`."""
+        found: Counter[int] = Counter()
+        for tick in range(first, last + 1):
+            everybody = {i: np.ones(len(birth.parents), bool) for i, birth in self.births[tick].items()}
+            found += self.brought(tick, everybody)
+            if tick == first:
+                found[NATIVE] += self.natives(first, everybody)
+        return found[plane], found.total()
+
+    def brought(self, tick: int, gametes: Mapping[int, np.ndarray]) -> Counter[int]:
+        """Founders behind the flagged gametes of a tick that its pulses bring in, by plane.
+
+        ``gametes`` are flags, bool[2n] by deme; one may be shorter than its deme.
+        """
+        found: Counter[int] = Counter()
         parents: dict[tuple[int, int], list[np.ndarray]] = {}
         for i, birth in self.births[tick].items():
-            if i not in flags:
+            if i not in gametes:
                 continue
-            for source, pulse, gametes, who in birth.by_source():
+            for source, pulse, rows, who in birth.by_source():
                 if pulse < 0:
                     continue
-                alive = _as_long(flags[i], len(birth.parents) // 2)[gametes >> 1]
-                if _whole_children(gametes):
-                    found[pulse] = found.get(pulse, 0) + int(alive[0::2].sum())
+                alive = _as_long(gametes[i], len(birth.parents))[rows]
+                if _whole_children(rows):
+                    found[pulse] += int((alive[0::2] | alive[1::2]).sum())
                 else:
                     parents.setdefault((pulse, source), []).append(who[alive])
         for (pulse, _), lists in parents.items():
-            found[pulse] = found.get(pulse, 0) + len(np.unique(np.concatenate(lists)))
+            found[pulse] += len(np.unique(np.concatenate(lists)))
         return found
 
-    def _natives(self, first: int, flags: Mapping[int, np.ndarray]) -> int:
+    def natives(self, first: int, gametes: Mapping[int, np.ndarray]) -> int:
+        """Founders behind the flagged gametes of cohort ``first`` that no pulse brings in."""
         groups = [g for birth in self.births[first].values() for g in birth.groups if g.plane >= 0]
-        if not all(_whole_children(g.rows) for g in groups):
-            return sum(int(f.sum()) for f in self.parents_of(first, flags, pulses=False).values())
+        whole = all(_whole_children(g.rows) for g in groups)
         total = 0
+        parents: dict[int, list[np.ndarray]] = {}
         for i, birth in self.births[first].items():
-            if i in flags:
-                alive = _as_long(flags[i], len(birth.parents) // 2).copy()
-                for group in birth.groups:
-                    if group.plane >= 0:
-                        alive[group.rows >> 1] = False
-                total += int(alive.sum())
-        return total
+            if i not in gametes:
+                continue
+            alive = _as_long(gametes[i], len(birth.parents)).copy()
+            for group in birth.groups:
+                if group.plane >= 0:
+                    alive[group.rows] = False
+                elif not whole:
+                    parents.setdefault(group.source, []).append(birth.parents[group.rows][alive[group.rows]])
+            if whole:
+                total += int((alive[0::2] | alive[1::2]).sum())
+        return total + sum(len(np.unique(np.concatenate(lists))) for lists in parents.values())
 
 
 def _whole_children(gametes: np.ndarray) -> bool:

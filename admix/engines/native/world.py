@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -45,6 +46,14 @@ class Cohort:
 
     n: int
     groups: Sequence[Group]
+
+
+@lru_cache(maxsize=64)
+def every(n: int) -> np.ndarray:
+    """0 .. n - 1; one array for all ticks, since a pedigree keeps it for each."""
+    numbers = np.arange(n)
+    numbers.flags.writeable = False
+    return numbers
 
 
 @dataclass(slots=True)
