@@ -317,9 +317,10 @@ def founders_by_hand(branch, source, living, last):
         for d, birth in branch.pedigree.births[tick].items():
             for group in birth.groups:
                 if group.plane >= 0:
-                    brought |= {
-                        (tick, d, int(g)): (group.plane, group.source, int(birth.parents[g])) for g in group.rows
-                    }
+                    rows = set(group.rows.tolist())
+                    whole = all(g ^ 1 in rows for g in rows)
+                    for g in rows:
+                        brought[tick, d, g] = group.plane, group.source, int(birth.parents[g]), whole
     tables, node = whole_record(branch, last)
     names = {v: k for k, v in node.items()}
     kept = [e for e in tables.edges if names[e.child] not in brought]
