@@ -25,6 +25,7 @@ __all__ = ["app", "main"]
 
 STARTS = ("forward", "stationary")
 TWINS = ("neutral", "none")
+TREES_TO = ("pulse", "split")
 FORMATS = ("pdf", "svg", "png")
 
 
@@ -179,6 +180,16 @@ def run(
             help="Also make tree sequences of the people in sampling.individuals.  [default: as in the scenario]",
         ),
     ] = None,
+    trees_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pulse|split",
+            help="How far back trees reach; 'split' simulates all lineages from the split on.  [default: pulse]",
+        ),
+    ] = None,
+    keep_parents: Annotated[
+        bool, typer.Option("--keep-parents", help="Keep the parents of everybody since the pulse (parents/*.npz).")
+    ] = False,
     cache_dir: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +256,8 @@ def run(
         "start": _choice("--start", start, STARTS),
         "twin": _choice("--twin", twin, TWINS),
         "trees": trees,
+        "trees_to": _choice("--trees-to", trees_to, TREES_TO),
+        "keep_parents": keep_parents or None,
         "threads": _whole("--threads", threads, 1),
     }
 

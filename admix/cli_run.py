@@ -124,6 +124,7 @@ def _with_options(scenario: Scenario, options: RunOptions) -> Scenario:
         start=options.start or scenario.start.mode,
         twin=options.twin or "none",
         trees=scenario.sampling.trees if options.trees is None else options.trees,
+        trees_to="split" if options.trees_to == "split" else None,
     )
 
 

@@ -193,6 +193,7 @@ class RunDefaults(Block):
     start: Annotated[str, one_of("stationary", "forward")] | None = None
     twin: Annotated[str, one_of("none", "neutral")] | None = None
     trees: Annotated[bool, truth()] | None = None
+    trees_to: Annotated[str, one_of("pulse", "split")] | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that are set."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import resource
@@ -11,8 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,19 +18,16 @@ import numpy as np
 import pandas as pd
 
 import admix
-from admix import cost, results, schedule, seeds
-from admix.cache import Cache, default_directory
+from admix import results
 from admix.engines.native.branch import Branch, BranchPlan, Records
-from admix.engines.native.history import RESULTS_VERSION, History, Stage, load_slope, plan_stages
-from admix.engines.native.tables import Tables, build_tables
-from admix.engines.native.workers import Workers, available_threads
-from admix.errors import InputError
-from admix.genome import Genome
+from admix.engines.native.history import RESULTS_VERSION, History, Past, load_slope
+from admix.engines.native.workers import Workers
 from admix.progress import Progress
 from admix.results import RunWriter
+from admix.run_plan import Estimate, Plan, RunOptions, estimate, resolve, run_label, stage_label, work
 from admix.scenario import Scenario
-from admix.spectrum import StationarySpectrum
-from admix.theory import linked_spectrum
+
+__all__ = ["Estimate", "RunOptions", "estimate", "run"]
 
 _PACKAGES = (
     "numpy",
@@ -48,278 +42,6 @@ _PACKAGES = (
     "pyslim",
     "tszip",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How to run a scenario; see ``admix run --help``.
-
-    ``burnins`` is how many independent burn-ins the replicates share (replicate r uses burn-in r modulo it);
-    ``burnin`` names the one that all use. ``generations`` is the last generation, today where it is None.
-    ``trees`` is whether tree sequences of sampled people are made; None: as the scenario says.
-    """
-
-    out: Path
-    seed: int = 1
-    replicates: int = 1
-    burnins: int = 1
-    burnin: int | None = None
-    generations: int | None = None
-    start: str | None = None
-    threads: int | None = None
-    force: bool = False
-    twin: str | None = None
-    trees: bool | None = None
-    cache_dir: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a run is expected to cost; ``stages`` are (name, seconds) in order."""
-
-    seconds_first: float
-    seconds_cached: float
-    memory_bytes: float
-    disk_bytes: float
-    stages: list[tuple[str, float]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """A scenario and options, resolved: what will be simulated in which order."""
-
-    scenario: Scenario
-    options: RunOptions
-    genome: Genome
-    tables: Tables
-    branches: dict[str, Scenario]
-    schedules: dict[str, schedule.Schedule]
-    threads: int
-    cache: Cache
-    stages: dict[tuple[str, int], list[Stage]] = field(default_factory=dict)
-
-    @property
-    def twins(self) -> tuple[str, ...]:
-        return ("none", "neutral") if self.options.twin == "neutral" else ("none",)
-
-    def burnin(self, replicate: int) -> int:
-        """The burn-in that a replicate starts from."""
-        fixed = self.options.burnin
-        return fixed if fixed is not None else replicate % self.options.burnins
-
-    def last(self, branch: str) -> int:
-        """Last tick of a branch."""
-        clock = self.schedules[branch]
-        if self.options.generations is None:
-            return clock.today
-        return clock.first_pulse_tick() + self.options.generations - 1
-
-    @cached_property
-    def spectrum(self) -> StationarySpectrum:
-        """Stationary spectrum of the ancestor where it starts, with the drift that linked selection leaves."""
-        t, clock = self.tables, next(iter(self.schedules.values()))
-        n = clock.size(clock.root, next(iter(self.stages.values()))[0].first - 1)
-        return linked_spectrum(self.genome, n, t.s_nodes, t.h_bins, t.mutation_mean)
-
-    @property
-    def trees(self) -> bool:
-        """Whether tree sequences are wanted."""
-        wanted = self.options.trees
-        return self.scenario.sampling.trees if wanted is None else wanted
-
-    def groups(self, branch: str) -> list[tuple[int, int, int]]:
-        """(tick, deme, number) of the people to sample, oldest first; who lives after the last tick is taken there."""
-        found: dict[tuple[int, int], int] = {}
-        if self.trees:
-            for deme, tick, n in self.schedules[branch].individuals:
-                at = (min(tick, self.last(branch)), deme)
-                found[at] = found.get(at, 0) + n
-        return [(tick, deme, n) for (tick, deme), n in sorted(found.items())]
-
-    def samples(self, branch: str, replicate: int) -> dict[int, dict[int, np.ndarray]]:
-        """Numbers of the people to sample, by tick and deme."""
-        clock = self.schedules[branch]
-        chosen: dict[int, dict[int, np.ndarray]] = {}
-        for tick, deme, n in self.groups(branch):
-            rng = seeds.generator(
-                "run", self.options.seed, branch, replicate, "samples", clock.deme_names[deme], clock.today - tick
-            )
-            who = np.sort(rng.choice(clock.size(deme, tick), n, replace=False))
-            chosen.setdefault(tick, {})[deme] = who
-        return chosen
-
-    def load(self, n: float) -> cost.Load:
-        """Cost factors of a deme of ``n`` individuals, scaled from the ancestor's stationary spectrum."""
-        counts = self.spectrum.expected_counts()
-        copies = np.arange(1, len(counts) + 1) if len(counts) == 2 * self.spectrum.N - 1 else None
-        if copies is None:
-            common, rare = 45_000 * self.tables.mutation_mean, 300 * self.tables.mutation_mean
-        else:
-            share = copies / (2 * self.spectrum.N)
-            common = float(counts[share > 0.015].sum())
-            rare = float((counts * share)[share <= 0.015].sum())
-        small = min(1.0, (n / 10_000) ** 0.75)
-        markers = self.tables.n_markers
-        return cost.Load(morgans=self.genome.morgans, common=common * small, rare=rare * small, markers=markers)
-
-
-def tables_key(genome: Genome, tables: Tables) -> str:
-    """SHA-256 (hex) of all that a history depends on besides demography: genome, effects, mutation rate."""
-    digest = hashlib.sha256(genome.checksum().encode())
-    for array in (tables.s_nodes, tables.h_bins, np.array([tables.mutation_mean])):
-        digest.update(array.astype("<f8").tobytes())
-    return digest.hexdigest()
-
-
-def _resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> _Plan:
-    names = [branch.name for branch in scenario.branches]
-    branches = {name: scenario.branch(name) for name in names}
-    schedules = {name: schedule.compile(s) for name, s in branches.items()}
-    genome = scenario.build_genome()
-    selection = scenario.build_selection()
-    tables = build_tables(genome, selection)
-    for name, clock in schedules.items():
-        longest = clock.today - clock.first_pulse_tick() + 1
-        if options.generations is not None and not 1 <= options.generations <= longest:
-            raise InputError("--generations", options.generations, f"1 to {longest} (today) in branch {name}")
-    plan = _Plan(
-        scenario=scenario, options=options, genome=genome, tables=tables, branches=branches, schedules=schedules,
-        threads=options.threads or available_threads(),
-        cache=Cache(options.cache_dir or default_directory(), say or (lambda text: None)),
-    )  # fmt: skip
-    _check_samples(plan)
-    start = scenario.start
-    mode = options.start or start.mode
-    for name, clock in schedules.items():
-        for k in sorted({plan.burnin(r) for r in range(options.replicates)}):
-            plan.stages[name, k] = plan_stages(
-                clock, tables_key(genome, tables), mode, start.ancestral_burnin, start.relax, k
-            )
-    return plan
-
-
-def _check_samples(plan: _Plan) -> None:
-    """Refuse people who can't be sampled: none at all, or such as lived before the first pulse."""
-    if plan.options.trees and not plan.scenario.sampling.individuals:
-        raise InputError("--trees", allowed="a scenario that says in sampling.individuals whose trees are wanted")
-    for name, clock in plan.schedules.items():
-        first = clock.first_pulse_tick()
-        for tick, deme, n in plan.groups(name):
-            if tick < first:
-                date, oldest = f"{clock.years_bp(tick):,.10g}", f"{clock.years_bp(first):,.10g}"
-                raise InputError(
-                    "sampling.individuals", f"{clock.deme_names[deme]} {date} years ago",
-                    f"dates from the first pulse on ({oldest} years ago), as trees reach back to the tick before it",
-                )  # fmt: skip
-            if n > clock.size(deme, tick):
-                given = f"{n:,} of {clock.deme_names[deme]} in one tick"
-                raise InputError("sampling.individuals", given, f"at most {clock.size(deme, tick):,}")
-
-
-def _stage_seconds(plan: _Plan, stage: Stage, clock: schedule.Schedule) -> float:
-    total = 0.0
-    for deme in stage.demes:
-        first = max(stage.first, int(clock.first_tick[deme]))
-        last = min(stage.last, int(clock.last_tick[deme]))
-        if last >= first:
-            sizes, counts = np.unique(clock.sizes(deme, first, last), return_counts=True)
-            total += sum(
-                c * cost.tick_seconds(n, plan.load(n), plan.threads) for n, c in zip(sizes, counts, strict=True)
-            )
-    return float(total)
-
-
-def _branch_seconds(plan: _Plan, name: str, twin: str) -> float:
-    clock, last = plan.schedules[name], plan.last(name)
-    first = clock.first_pulse_tick()
-    total = 0.0
-    demes = {d for s in clock.sources() for d in clock.recipients(s)}
-    for deme in demes:
-        low, high = max(first, int(clock.first_tick[deme])), min(last, int(clock.last_tick[deme]))
-        if high >= low:
-            sizes, counts = np.unique(clock.sizes(deme, low, high), return_counts=True)
-            for n, c in zip(sizes, counts, strict=True):
-                load = plan.load(n)
-                if twin == "neutral":
-                    load = cost.Load(morgans=load.morgans, common=0, rare=0, markers=load.markers)
-                total += c * cost.tick_seconds(n, load, plan.threads, len(clock.sources()))
-    return float(total)
-
-
-def _label(stage: Stage) -> str:
-    return f"{stage.name}, burn-in {stage.content['burnin']}"
-
-
-def _work(plan: _Plan) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """(name, seconds) of the history's stages that are not in the cache, and of the branches."""
-    history: dict[str, float] = {}
-    for (name, _), stages in plan.stages.items():
-        missing = [s for s in stages[1:] if not plan.cache.has(s.key)]
-        if missing and not plan.cache.has(stages[0].key):
-            missing.insert(0, stages[0])
-        for stage in missing:
-            history[_label(stage)] = _stage_seconds(plan, stage, plan.schedules[name])
-    runs = []
-    for r in range(plan.options.replicates):
-        for name in plan.branches:
-            for twin in plan.twins:
-                runs.append((_run_label(plan, name, r, twin), _branch_seconds(plan, name, twin)))
-                if plan.groups(name):
-                    runs.append((_run_label(plan, name, r, twin, "trees of branch"), _tree_seconds(plan, name)))
-    return list(history.items()), runs
-
-
-def _tree_seconds(plan: _Plan, name: str) -> float:
-    clock, groups = plan.schedules[name], plan.groups(name)
-    ticks = plan.last(name) - clock.first_pulse_tick() + 2
-    n = max(clock.size(deme, tick) for tick, deme, _ in groups)
-    people = sum(count for _, _, count in groups)
-    return cost.tree_seconds(n, ticks, 2 * people, plan.genome.morgans, plan.threads)
-
-
-def _run_label(plan: _Plan, branch: str, replicate: int, twin: str, what: str = "branch") -> str:
-    label = f"{what} {branch}"
-    if plan.options.replicates > 1:
-        label += f", replicate {replicate}"
-    return label + (", neutral twin" if twin == "neutral" else "")
-
-
-def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
-    """Return what a run will cost on this machine; writes nothing.
-
-    ``seconds_first`` supposes an empty cache and kernels to compile, ``seconds_cached`` that the history is in
-    the cache and the kernels are compiled.
-    """
-    plan = _resolve(scenario, options)
-    history, runs = _work(plan)
-    every = {
-        _label(s): _stage_seconds(plan, s, plan.schedules[name])
-        for (name, _), stages in plan.stages.items()
-        for s in stages
-    }
-    size = max(
-        (clock.size(d, t), d)
-        for clock in plan.schedules.values()
-        for d in {d for s in clock.sources() for d in clock.recipients(s)}
-        for t in (
-            max(clock.first_pulse_tick(), int(clock.first_tick[d])),
-            min(clock.today, int(clock.last_tick[d])),
-        )
-    )[0]
-    planes = max(len(clock.sources()) for clock in plan.schedules.values())
-    load = plan.load(size)
-    ticks = max(plan.last(b) - plan.schedules[b].first_pulse_tick() for b in plan.branches)
-    memory = 3.5e8 + cost.state_bytes(size, load, planes) + ticks * 2 * size * (2 if size < 65536 else 4)
-    rows = sum(plan.last(b) for b in plan.branches) * 180 + len(plan.genome.window_chrom) * 5 * 60
-    stored = sum(2 * size * (load.common / 8 + 5 * load.rare) for _ in plan.stages) * 2
-    tail = sum(seconds for _, seconds in runs)
-    return Estimate(
-        seconds_first=sum(every.values()) + tail + cost.COMPILE_SECONDS,
-        seconds_cached=tail + 5.0,
-        memory_bytes=memory,
-        disk_bytes=rows * options.replicates * len(plan.twins) + stored,
-        stages=history + runs,
-    )
 
 
 class _Clock:
@@ -353,8 +75,8 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     """
     RunWriter.check(options.out, options.force)
     progress = progress or Progress(quiet=True)
-    plan = _resolve(scenario, options, progress.say)
-    history_work, branch_work = _work(plan)
+    plan = resolve(scenario, options, progress.say)
+    history_work, branch_work = work(plan)
     progress.plan([*history_work, *branch_work, ("tables and pictures", 8.0)])
     workers = Workers(plan.threads)
     clock = _Clock()
@@ -364,9 +86,9 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
         with RunWriter(options.out, options.force) as writer:
             for replicate in range(options.replicates):
                 for name in plan.branches:
-                    lineages = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
+                    lineages, past = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
                     for twin in plan.twins:
-                        records = _branch(plan, name, replicate, twin, lineages, workers, progress, clock, writer)
+                        records = _branch(plan, name, replicate, twin, lineages, past, workers, progress, clock, writer)
                         for table, frame in _frames(plan, records).items():
                             frames[table].append(frame)
             progress.start("tables and pictures")
@@ -389,26 +111,26 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     return path
 
 
-def _resolved(plan: _Plan) -> Scenario:
+def _resolved(plan: Plan) -> Scenario:
     o = plan.options
     return plan.scenario.with_run(
         seed=o.seed, replicates=o.replicates, burnins=None if o.burnin is not None else o.burnins, burnin=o.burnin,
         generations=o.generations, start=o.start or plan.scenario.start.mode, twin=o.twin or "none",
-        trees=plan.trees,
+        trees=plan.trees, trees_to="split" if plan.to_split else None,
     )  # fmt: skip
 
 
 def _history(
-    plan: _Plan,
+    plan: Plan,
     branch: str,
     burnin: int,
     workers: Workers,
     progress: Progress,
     clock: _Clock,
     told: dict[str, Any],
-) -> list[dict[str, np.ndarray]]:
+) -> tuple[list[dict[str, np.ndarray]], Past | None]:
     stages = plan.stages[branch, burnin]
-    by_name = {stage.name: _label(stage) for stage in stages}
+    by_name = {stage.name: stage_label(stage) for stage in stages}
     begun: set[str] = set()
 
     def report(name: str, fraction: float, note: str) -> None:
@@ -418,10 +140,10 @@ def _history(
                 begun.add(name)
             progress.update(by_name[name], fraction, note)
 
-    planned = {label for label, _ in _work(plan)[0]}
+    planned = {label for label, _ in work(plan)[0]}
     with clock.part(f"history, burn-in {burnin}"):
         made = History(plan.schedules[branch], plan.tables, workers, plan.cache, report, lambda: plan.spectrum).make(
-            stages
+            stages, ancestor_too=plan.to_split
         )
     for name in begun:
         progress.done(by_name[name])
@@ -440,12 +162,16 @@ def _history(
                 "from_cache": meta["from_cache"], "load_slope": slopes,
             },
         )  # fmt: skip
-    return [made[stage.name][0] for stage in stages[1:]]
+    past = None
+    if plan.to_split:
+        stage_of = {deme: stage.key for stage in stages[1:] for deme in stage.demes}
+        past = Past(made[stages[0].name][0], stage_of)
+    return [made[stage.name][0] for stage in stages[1:]], past
 
 
 def _branch(
-    plan: _Plan, name: str, replicate: int, twin: str, lineages: list[dict[str, np.ndarray]], workers: Workers,
-    progress: Progress, clock: _Clock, writer: RunWriter,
+    plan: Plan, name: str, replicate: int, twin: str, lineages: list[dict[str, np.ndarray]],
+    past: Past | None, workers: Workers, progress: Progress, clock: _Clock, writer: RunWriter,
 ) -> Records:  # fmt: skip
     sampling, o = plan.scenario.sampling, plan.options
     branch = Branch(
@@ -456,19 +182,22 @@ def _branch(
             spread_generations=sampling.spread_generations, samples=plan.samples(name, replicate),
         ),
     )  # fmt: skip
-    label = _run_label(plan, name, replicate, twin)
+    label = run_label(plan, name, replicate, twin)
     progress.start(label)
     with clock.part(f"branch {name}" + (", neutral twin" if twin == "neutral" else "")):
         records = branch.run(lineages, lambda fraction, note: progress.update(label, fraction, note))
     progress.done(label)
     if plan.groups(name):
-        _trees(plan, branch, lineages, progress, clock, writer)
+        _trees(plan, branch, lineages, past, progress, clock, writer)
+    if plan.options.keep_parents:
+        path = writer.path(f"parents/{name}/{replicate}{'-neutral' if twin == 'neutral' else ''}.npz")
+        np.savez(path, allow_pickle=False, **branch.packed_pedigree())
     return records
 
 
 def _trees(
-    plan: _Plan, branch: Branch, lineages: list[dict[str, np.ndarray]], progress: Progress, clock: _Clock,
-    writer: RunWriter,
+    plan: Plan, branch: Branch, lineages: list[dict[str, np.ndarray]], past: Past | None, progress: Progress,
+    clock: _Clock, writer: RunWriter,
 ) -> None:  # fmt: skip
     """Make the tree files of a branch that has run."""
     from admix import genealogies, trees  # tskit and pyslim: not for a run without trees
@@ -478,14 +207,21 @@ def _trees(
     made, name = branch.plan, branch.plan.branch
     labels = trees.TreeLabels.from_schedule(
         branch.schedule, branch=name, replicate=made.replicate, twin=made.twin, seed=made.seed,
-        chroms=plan.genome.chroms, last_tick=made.last, run=trees.run_digest(_resolved(plan)),
+        chroms=plan.genome.chroms, last_tick=made.last, recorded_from_tick=None if past is None else 0,
+        run=trees.run_digest(_resolved(plan)),
         samples=[(deme, tick, n) for tick, deme, n in plan.groups(name)],
         dominance=plan.scenario.to_tree()["selection"].get("dominance"),
     )  # fmt: skip
+    # who lived before the pulse has no markers, and nothing from any source
+    unmarked = len(branch.sources), plan.tables.mark_words
     expected = genealogies.expected_labels(
-        [branch.sampled_marks[at] for at in sorted(branch.sampled_marks)], plan.tables.n_markers
+        [
+            branch.sampled_marks.get((tick, deme), np.zeros((unmarked[0], 2 * n, unmarked[1]), np.uint64))
+            for tick, deme, n in plan.groups(name)
+        ],
+        plan.tables.n_markers,
     )
-    label = _run_label(plan, name, made.replicate, made.twin, "trees of branch")
+    label = run_label(plan, name, made.replicate, made.twin, "trees of branch")
     progress.start(label)
     shares = np.cumsum([0.0, 0.4, 0.35, 0.25])  # of the time: who left DNA, the way back, the files
 
@@ -494,7 +230,7 @@ def _trees(
 
     with clock.part(f"trees of branch {name}" + (", neutral twin" if made.twin == "neutral" else "")):
         branch.records.ancestors += Ancestors(branch, lineages).genetic_rows(at(0))
-        records = chromosome_records(branch, lineages, plan.genome, at(1))
+        records = chromosome_records(branch, lineages, plan.genome, at(1), past)
         genealogies.write_trees(
             records, labels, plan.genome, expected,
             lambda chrom: writer.path(
@@ -505,7 +241,7 @@ def _trees(
     progress.done(label)
 
 
-def _frames(plan: _Plan, records: Records) -> dict[str, pd.DataFrame]:
+def _frames(plan: Plan, records: Records) -> dict[str, pd.DataFrame]:
     g = plan.genome
     landscapes: dict[tuple[Any, ...], list[np.ndarray]] = {}
     for labels, ancestry in records.landscape:
@@ -536,7 +272,7 @@ def _frames(plan: _Plan, records: Records) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def _provenance(plan: _Plan, clock: _Clock, histories: dict[str, Any]) -> dict[str, Any]:
+def _provenance(plan: Plan, clock: _Clock, histories: dict[str, Any]) -> dict[str, Any]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024
     return {

@@ -10,12 +10,16 @@ import pyslim
 import pytest
 import small
 
-from admix import trees
+from admix import simulate, trees
 from admix.ancestry import local_ancestry
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.engines.native.genealogy import chromosome_records, sample_order
-from admix.errors import RunError
+from admix.engines.native.pedigree import Pedigree
+from admix.errors import InputError, RunError
 from admix.genealogies import expected_labels, write_trees
+from admix.results import read_run
+from admix.run_trees import tree_files
+from admix.simulate import RunOptions
 
 
 @pytest.fixture(scope="module", params=["none", "neutral"])
@@ -119,3 +123,85 @@ def test_expected_labels():
 def test_order_of_samples():
     samples = {9: {1: np.array([4, 7]), 0: np.array([2])}, 3: {1: np.array([5])}}
     assert sample_order(samples) == [(3, 1, 5), (9, 0, 2), (9, 1, 4), (9, 1, 7)]
+
+
+@pytest.fixture(scope="module")
+def to_split(tmp_path_factory):
+    """A run whose trees reach back to the split, with a Neanderthal who lived before the pulse."""
+    folder = tmp_path_factory.mktemp("split")
+    people = [{"deme": "modern", "n": 4}, {"deme": "archaic", "time": 45, "n": 2}]
+    chosen = small.scenario(sampling=small.TREE["sampling"] | {"individuals": people})
+    options = RunOptions(
+        out=folder / "run", cache_dir=folder / "cache", threads=1, trees=True, trees_to="split", keep_parents=True
+    )
+    return read_run(simulate.run(chosen, options)), folder
+
+
+def test_trees_to_the_split(to_split):
+    run, _ = to_split
+    assert run.scenario.run.trees_to == "split"
+    for file in tree_files(run):
+        ts = file.load()
+        assert ts.metadata["admix"]["recorded_from_tick"] == 0
+        names = trees.population_names(ts)
+        tracts = local_ancestry(ts)
+        for tree in ts.trees():
+            for u in ts.samples():
+                line = [u]
+                while (p := tree.parent(line[-1])) >= 0:
+                    line.append(p)
+                assert ts.nodes_time[line[-1]] == 90
+                assert names[ts.nodes_population[line[-1]]] == "ancestral"
+        demes = [names[p] for p in ts.nodes_population[tracts.node]]
+        assert demes[:4] == ["archaic"] * 4
+        assert (ts.nodes_time[tracts.node[:4]] == 45).all()
+        # what is in its own deme has not come in by a pulse
+        assert (tracts.label[np.isin(tracts.row, range(4))] == 0).all()
+        born = np.array([e["slim_time"] for m in ts.mutations() for e in m.metadata["mutation_list"]])
+        kinds = np.array([e["mutation_type"] for m in ts.mutations() for e in m.metadata["mutation_list"]])
+        assert (born[kinds == trees.NEW] >= 1).all()
+        assert (born[kinds == trees.STANDING] < 1).all()
+        assert ((born >= 1) & (born < 59)).any()
+
+
+def test_the_way_back_does_not_change_the_tables_after_the_pulse(to_split, tmp_path):
+    """--trees-to split has a history of its own, and what follows is the same simulation with that history."""
+    run, folder = to_split
+    options = RunOptions(out=tmp_path / "again", cache_dir=folder / "cache", threads=2, trees=True, trees_to="split")
+    again = read_run(simulate.run(run.scenario.with_run(), options))
+    for table in ("trajectory", "pulse", "ancestors"):
+        assert again.table(table).equals(run.table(table))
+
+
+def test_parents_are_kept_if_asked_for(to_split):
+    run, _ = to_split
+    assert "parents/main/0.npz" in run.manifest["files"]
+    with np.load(run.path / "parents" / "main" / "0.npz") as kept:
+        arrays = dict(kept)
+    pedigree = Pedigree.unpack(arrays)
+    assert sorted(pedigree.births) == list(range(60, 91))
+    assert arrays["demes"].tolist() == ["ancestral", "modern", "archaic"]
+    assert (int(arrays["first_tick"]), int(arrays["last_tick"])) == (60, 90)
+
+
+def test_older_people_need_older_trees(tmp_path):
+    people = [{"deme": "archaic", "time": 45, "n": 2}]
+    chosen = small.scenario(sampling=small.TREE["sampling"] | {"individuals": people})
+    with pytest.raises(InputError, match=r"sampling.individuals: got 'archaic 45 years ago'.*--trees-to split"):
+        simulate.estimate(chosen, RunOptions(out=tmp_path / "x", cache_dir=tmp_path, trees=True))
+
+
+def test_trees_of_nobody(tmp_path):
+    with pytest.raises(InputError, match=r"--trees.*sampling.individuals"):
+        simulate.estimate(small.scenario(), RunOptions(out=tmp_path / "x", cache_dir=tmp_path, trees=True))
+    with pytest.raises(InputError, match=r"--trees-to: got 'split'; allowed: together with --trees"):
+        simulate.estimate(small.scenario(), RunOptions(out=tmp_path / "x", cache_dir=tmp_path, trees_to="split"))
+
+
+def test_people_of_today_are_those_of_the_last_generation_of_a_shorter_run(tmp_path):
+    people = [{"deme": "modern", "n": 3}, {"deme": "modern", "time": 25, "n": 2}]
+    chosen = small.scenario(sampling=small.TREE["sampling"] | {"individuals": people})
+    options = RunOptions(out=tmp_path / "run", cache_dir=tmp_path / "cache", threads=1, trees=True, generations=4)
+    run = read_run(simulate.run(chosen, options))
+    ts = tree_files(run)[0].load()
+    assert ts.nodes_time[ts.samples()].tolist() == [0] * 10

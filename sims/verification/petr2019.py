@@ -34,8 +34,8 @@ from admix.engines.native.snapshot import Arrays, unpack_worlds
 from admix.engines.native.tables import build_tables
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import World
+from admix.run_plan import tables_key
 from admix.scenario import load
-from admix.simulate import tables_key
 from admix.theory import linked_spectrum
 
 PUBLISHED = {5: 2.70, 10: 2.38, 100: 2.28}

@@ -117,6 +117,19 @@ class Branch:
         self.records.ancestors = Ancestors(self, lineages).rows()
         return self.records
 
+    def packed_pedigree(self) -> dict[str, np.ndarray]:
+        """The parents of everybody since the pulse, and what draws their crossovers again, as arrays.
+
+        Those of `Pedigree.pack`, with ``demes`` (names), ``stream_keys`` uint64 (of each deme's gametes), and
+        ``first_tick``, ``last_tick``.
+        """
+        names = self.schedule.deme_names
+        keys = [int(self.world.stream_key("gametes", d)) for d in range(len(names))]
+        return self.pedigree.pack() | {
+            "demes": np.array(names), "stream_keys": np.array(keys, np.uint64),
+            "first_tick": np.array(self.first), "last_tick": np.array(self.plan.last),
+        }  # fmt: skip
+
     # ------------------------------------------------------------------ genealogy
 
     def generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from admix import seeds
 from admix.base_axis import BaseAxis, base_axis
 from admix.engines.native import lineage_kernels as lk
 from admix.engines.native.backward import Backward, Genealogy, Material, mutations_carried
 from admix.engines.native.branch import Branch
+from admix.engines.native.history import Past
+from admix.engines.native.pedigree import Pedigree
 from admix.engines.native.snapshot import Arrays, unpack_worlds
 from admix.engines.native.world import World
 from admix.genome import Genome
@@ -38,13 +41,17 @@ class _Placed:
 
 
 def chromosome_records(
-    branch: Branch, lineages: Sequence[Arrays], genome: Genome, report: Report = lambda fraction, note: None
+    branch: Branch,
+    lineages: Sequence[Arrays],
+    genome: Genome,
+    report: Report = lambda fraction, note: None,
+    past: Past | None = None,
 ) -> Iterator[ChromosomeRecord]:
     """Yield the genealogy of the people that a branch has sampled, chromosome by chromosome.
 
-    Lineages are followed to the tick before the first pulse. There, and in the tick of every pulse and the one
-    before it, all of them have a node. Mutations that arose on the way are on the trees; those that are older lie
-    on each of the oldest nodes that carries them.
+    Lineages are followed to the tick before the first pulse, or to the split. There, and in the tick of every pulse
+    and the one before it, all of them have a node. Mutations that arose on the way are on the trees; those that are
+    older lie on each of the oldest nodes that carries them.
 
     Parameters
     ----------
@@ -56,9 +63,11 @@ def chromosome_records(
         Its genome.
     report
         Told the fraction of ticks that is done.
+    past
+        Given it, lineages are followed on to the last cohort of the common ancestor.
     """
-    found, roots = _go_back(branch, report)
-    mutations = _mutations(branch, lineages, found, roots)
+    found, roots = _go_back(branch, lineages, report, past)
+    mutations = _mutations(branch, lineages, found, roots, past)
     trace = _Trace(branch, found)
     axis = base_axis(genome)
     edges = np.concatenate([*found.edges, np.zeros((4, 0), np.uint32)], axis=1)
@@ -78,12 +87,28 @@ def sample_order(samples: Mapping[int, Mapping[int, np.ndarray]]) -> list[tuple[
     return [(t, d, int(i)) for t in sorted(samples) for d in sorted(samples[t]) for i in samples[t][d]]
 
 
-def _go_back(branch: Branch, report: Report) -> tuple[Genealogy, Material]:
+def _go_back(
+    branch: Branch, lineages: Sequence[Arrays], report: Report, past: Past | None
+) -> tuple[Genealogy, Material]:
     schedule, world, last, stop = branch.schedule, branch.world, branch.plan.last, branch.first - 1
     demes = range(len(schedule.deme_names))
+    pedigree = branch.pedigree
+    census = {t for p in schedule.pulses for t in (p.tick - 1, p.tick)}
+    if past is not None:
+        stop = 0
+        census |= {0}
+        pedigree = Pedigree(dict(pedigree.births), dict(pedigree.sizes))
+        for arrays in lineages:
+            for tick, births in Pedigree.unpack(arrays).births.items():
+                pedigree.births[tick] = pedigree.births.get(tick, {}) | births
+
+    def key(purpose: str, deme: int, tick: int) -> int:
+        if past is None or tick >= branch.first:
+            return int(world.stream_key(purpose, deme))
+        return seeds.stream_key("burnin", past.stage_of[deme], purpose, schedule.deme_names[deme])
 
     def sizes(tick: int) -> dict[int, int]:
-        living = branch.pedigree.births.get(tick)
+        living = pedigree.births.get(tick)
         here = living if living is not None else [d for d in demes if schedule.exists(d, tick)]
         return {d: schedule.size(d, tick) for d in here}
 
@@ -92,15 +117,16 @@ def _go_back(branch: Branch, report: Report) -> tuple[Genealogy, Material]:
         report(done, f"{last - material.tick:,} of {last - stop:,} generations back")
 
     backward = Backward(
-        branch.tables, world.workers, branch.pedigree, lambda purpose, deme, tick: int(world.stream_key(purpose, deme)),
-        sizes, branch.plan.samples, census={t for p in schedule.pulses for t in (p.tick - 1, p.tick)},
+        branch.tables, world.workers, pedigree, key, sizes, branch.plan.samples, census=census,
         mutations=world.selected,
     )  # fmt: skip
     roots = backward.run(max(branch.plan.samples), stop, seen)
     return backward.found, roots
 
 
-def _mutations(branch: Branch, lineages: Sequence[Arrays], found: Genealogy, roots: Material) -> _Placed:
+def _mutations(
+    branch: Branch, lineages: Sequence[Arrays], found: Genealogy, roots: Material, past: Past | None
+) -> _Placed:
     schedule, first = branch.schedule, roots.tick
     born = found.born
     none = np.zeros(0, np.int64)
@@ -121,7 +147,10 @@ def _mutations(branch: Branch, lineages: Sequence[Arrays], found: Genealogy, roo
     if not branch.world.selected:
         return new
     world = World(branch.tables, schedule.deme_names, lambda purpose, deme: 0, branch.world.workers)
-    unpack_worlds(world, lineages)
+    unpack_worlds(world, lineages if past is None else [past.ancestor])
+    if past is not None:
+        # fixed in the common ancestor, so in everybody: the engine forgets them at the split
+        world.demes[schedule.root].fixed = np.zeros(0, np.int32)
     ids, nodes = mutations_carried(world, roots)
     m = world.mutations
     old = _Placed(

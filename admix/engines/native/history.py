@@ -36,6 +36,16 @@ _LOAD_EVERY = 8
 REBALANCE_EVERY = 128
 _COLLECT_EVERY = 16
 
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is needed to follow lineages back beyond the pulse: the ancestor's world, and of each deme the key of the
+    stage that simulated it."""
+
+    ancestor: Arrays
+    stage_of: dict[int, str]
+
+
 Report = Callable[[str, float, str], None]
 """``report(stage, fraction done, note)``."""
 
@@ -91,6 +101,8 @@ def plan_stages(
     relax: int,
     burnin: int,
     ancestor_burnin: int | None = None,
+    *,
+    parents_from_split: bool = False,
 ) -> list[Stage]:
     """Return the stages of a history, the ancestor first.
 
@@ -105,6 +117,8 @@ def plan_stages(
         Length of the ancestor's burn-in in units of its size (``forward``).
     burnin, ancestor_burnin : int
         Number of the burn-in, and that of its ancestor where several burn-ins share one.
+    parents_from_split : bool
+        Keep the parents of everybody since the split; then every lineage is simulated from there on.
     """
     pulse = schedule.first_pulse_tick()
     size = schedule.size(schedule.root, 0)
@@ -121,6 +135,8 @@ def plan_stages(
     stages = [ancestor]
     steady = len(content["sizes"]) == 1
     oldest = min([tick for _, tick in schedule.ancestors_at], default=pulse)
+    if parents_from_split:
+        oldest = 0
     for demes in lineages(schedule):
         first = 1
         # a source of a pulse is always run forward, whatever its size: its history is what the pulse brings
@@ -162,8 +178,8 @@ class History:
     report: Report
     spectrum: Callable[[], StationarySpectrum]
 
-    def make(self, stages: list[Stage]) -> dict[str, tuple[Arrays, dict[str, Any]]]:
-        """Return arrays and description of every stage but the ancestor, by stage name.
+    def make(self, stages: list[Stage], *, ancestor_too: bool = False) -> dict[str, tuple[Arrays, dict[str, Any]]]:
+        """Return arrays and description of every stage, by stage name; the ancestor's only if asked for.
 
         What is in the cache is taken from there; the description's ``from_cache`` says so.
         """
@@ -185,6 +201,8 @@ class History:
                 self.report(stage.name, 1.0, "from the cache")
                 found[1]["from_cache"] = True
             made[stage.name] = found
+        if ancestor_too:
+            made[ancestor.name] = founder or self._ancestor(ancestor)
         return made
 
     def _ancestor(self, stage: Stage) -> tuple[Arrays, dict[str, Any]]:
