@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from admix import __version__
+from admix import __version__, cli_derive
+from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
 from admix.errors import InputError, RunError, nearest
@@ -42,30 +42,12 @@ def _typer() -> typer.Typer:
 app = _typer()
 scenarios_app = _typer()
 cache_app = _typer()
+export_app = _typer()
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
     sys.exit(execute(app, sys.argv[1:]))
-
-
-def _whole(option: str, text: str | None, low: int, high: int | None = None) -> int | None:
-    """Return the whole number typed after ``option``, or None if it was not given."""
-    if text is None:
-        return None
-    allowed = f"a whole number, {low} or more" if high is None else f"a whole number from {low} to {high}"
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
-        raise InputError(option, text, allowed)
-    number = int(text)
-    if number < low or (high is not None and number > high):
-        raise InputError(option, number, allowed)
-    return number
-
-
-def _choice(option: str, text: str | None, allowed: Sequence[str]) -> str | None:
-    if text is None or text in allowed:
-        return text
-    raise InputError(option, text, " or ".join(allowed), nearest(text, allowed))
 
 
 def _check_scale(text: str) -> None:
@@ -248,17 +230,17 @@ def run(
         raise InputError("--quiet", allowed="not together with --verbose")
     _check_scale(scale)
     given = {
-        "seed": _whole("--seed", seed, 1, SEED_END - 1),
-        "replicates": _whole("--replicates", replicates, 1),
-        "burnins": _whole("--burnins", burnins, 1),
-        "burnin": _whole("--burnin", burnin, 0),
-        "generations": _whole("--generations", generations, 1),
-        "start": _choice("--start", start, STARTS),
-        "twin": _choice("--twin", twin, TWINS),
+        "seed": whole("--seed", seed, 1, SEED_END - 1),
+        "replicates": whole("--replicates", replicates, 1),
+        "burnins": whole("--burnins", burnins, 1),
+        "burnin": whole("--burnin", burnin, 0),
+        "generations": whole("--generations", generations, 1),
+        "start": choice("--start", start, STARTS),
+        "twin": choice("--twin", twin, TWINS),
         "trees": trees,
-        "trees_to": _choice("--trees-to", trees_to, TREES_TO),
+        "trees_to": choice("--trees-to", trees_to, TREES_TO),
         "keep_parents": keep_parents or None,
-        "threads": _whole("--threads", threads, 1),
+        "threads": whole("--threads", threads, 1),
     }
 
     from admix import scenario as scenarios
@@ -319,6 +301,26 @@ def _show(
     print(scenarios.text(name), end="")
 
 
+app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
+app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
+app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
+export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
+export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
+
+
+@export_app.callback(invoke_without_command=True)
+def _export(context: typer.Context) -> None:
+    """Write what other programs read: genotypes as VCF, ancestry as arrays.
+
+    \b
+    Examples:
+      admix export vcf runs/reich-s1
+      admix export labels runs/reich-s1
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 @app.command(short_help="Draw the figures of a run.")
 def plot(
     path: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
@@ -341,7 +343,7 @@ def plot(
     Example:
       admix plot runs/reich-s1 --figure trajectory --format pdf -o pictures
     """
-    chosen = _choice("--format", form, FORMATS)
+    chosen = choice("--format", form, FORMATS)
     formats = [chosen] if chosen else ["png", "svg"]
 
     from admix import plots, results
@@ -417,4 +419,5 @@ def _entries(count: int) -> str:
 
 
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
+app.add_typer(export_app, name="export", short_help="Write what other programs read.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

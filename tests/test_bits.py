@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 TESTS = Path(__file__).resolve().parent
 NATIVE = TESTS.parent / "admix" / "engines" / "native"
-FILES = ("test_bits.py", "test_gametes.py", "test_cohort_kernels.py", "test_start_kernels.py", "test_lineage_kernels.py")
+FILES = (
+    "test_bits.py",
+    "test_gametes.py",
+    "test_cohort_kernels.py",
+    "test_start_kernels.py",
+    "test_lineage_kernels.py",
+)
 WORDS = st.integers(0, 2**64 - 1)
 EDGES = [0, 1, 2, 2**31, 2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
 

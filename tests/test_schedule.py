@@ -522,7 +522,8 @@ def test_people_are_sampled_oldest_first_and_blocks_of_one_date_add_up():
         ({"deme": "modren", "n": 1}, "sampling.individuals[0].deme: got 'modren'; allowed: one of ancestral, modern,"
          " neanderthal; did you mean modern?"),
         ({"deme": "neanderthal", "n": 1}, "sampling.individuals[0].time: got 0; allowed: 47,012 to 549,976 years ago"),
-        ({"deme": "modern", "time": 550_000, "n": 1}, "sampling.individuals[0].time: got 550000; allowed: 0 to 549,976"),
+        ({"deme": "modern", "time": 550_000, "n": 1},
+         "sampling.individuals[0].time: got 550000; allowed: 0 to 549,976"),
         ({"deme": "modern", "n": 10_001}, "sampling.individuals[0].n: got 10001; allowed: at most 10,000"),
         ({"deme": "modern", "n": True}, "sampling.individuals[0].n: got True"),
         ({"deme": "modern", "n": 0}, "sampling.individuals[0].n: got 0"),
