@@ -103,23 +103,24 @@ class Tracts:
         missing = float((self.end - self.start)[bare].sum()) / (len(self.node) * self.length)
         return min(1.0 - missing, float(np.nextafter(1.0, 0.0)))
 
-    def amounts(self, position: npt.ArrayLike | None = None, amount: npt.ArrayLike | None = None) -> Float64:
+    def amounts(self, measure: tuple[npt.ArrayLike, npt.ArrayLike] | None = None) -> Float64:
         """Return how much of each haplotype has each label.
 
         Parameters
         ----------
-        position, amount
-            Another measure than bp, as a function of position that never falls: `amount` lies before each
-            `position`, linear between them. Morgans or bases outside gaps are such measures.
+        measure
+            Another measure than bp, as a function of position that never falls: positions, and how much lies before
+            each of them; linear between them. Morgans and bases outside gaps are such measures.
 
         Returns
         -------
         float64[n, labels]
-            Bp, or in the units of `amount`.
+            Bp, or in the units of the measure.
         """
         ends = np.stack([self.start, self.end])
-        if position is not None and amount is not None:
-            ends = np.interp(ends, np.asarray(position, np.float64), np.asarray(amount, np.float64))
+        if measure is not None:
+            position, amount = (np.asarray(values, np.float64) for values in measure)
+            ends = np.interp(ends, position, amount)
         known = self.label != UNCOVERED
         out = np.zeros((len(self.node), len(self.names)))
         np.add.at(out, (self.row[known], self.label[known]), (ends[1] - ends[0])[known])
@@ -217,12 +218,11 @@ def local_ancestry(
     # one entry more, for nodes without population (-1)
     label_of = np.full(len(population_names) + 1, NONE, np.int32)
     since_of = np.full(len(population_names) + 1, oldest)
-    for k, population in enumerate(chosen, start=1):
-        label_of[population] = k
-        since_of[population] = min(begin[population], oldest)
-    population = ts.nodes_population
-    home = label_of[population]
-    gives = (home != NONE) & (time <= since_of[population])
+    for k, q in enumerate(chosen, start=1):
+        label_of[q] = k
+        since_of[q] = min(begin[q], oldest)
+    home = label_of[ts.nodes_population]
+    gives = (home != NONE) & (time <= since_of[ts.nodes_population])
     marked = counted | ((ts.nodes_flags & _MIGRANT) != 0)
     last = _edges_below(ts, oldest)
     parent, child = ts.edges_parent[:last], ts.edges_child[:last]
@@ -488,6 +488,7 @@ def _paint(
             at, step = _longer((at, step))
         else:
             out_at, out_step = _longer((out_at, out_step))
+    del left, right, value, link
     first = np.append(0, np.cumsum(out_n))
     take = np.repeat(out_first - first[:-1], out_n) + np.arange(first[-1])
     sample, haplotype = _individuals(ts, node)

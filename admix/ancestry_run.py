@@ -21,7 +21,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ import pandas as pd
 
 from admix import trees
 from admix.ancestry import Tracts, local_ancestry
+from admix.derived import replaced_folder, write_table
 from admix.errors import RunError
 from admix.genome import Genome
 from admix.results import Run
@@ -136,7 +136,7 @@ def _write_replicate(files: Sequence[TreeFile], out: Path, told: Callable[[int, 
     people: pd.DataFrame | None = None
     names: tuple[str, ...] = ()
     parts = []
-    with _replacing(out) as folder, _packed(folder / "tracts.tsv.gz") as handle:
+    with replaced_folder(out) as folder, _packed(folder / "tracts.tsv.gz") as handle:
         handle.write("\t".join(TRACT_COLUMNS) + "\n")
         for k, file in enumerate(files, start=1):
             ts = file.load()
@@ -149,13 +149,13 @@ def _write_replicate(files: Sequence[TreeFile], out: Path, told: Callable[[int, 
                 raise RunError(str(file.path), what, "make the run again")
             table = _chromosome_table(tracts, file.chrom, people)
             table.to_csv(handle, sep="\t", index=False, header=False, lineterminator="\n")
-            parts.append(_amounts(tracts, *known_bases(genome, genome.chroms.index(file.chrom))))
+            parts.append(_amounts(tracts, known_bases(genome, genome.chroms.index(file.chrom))))
             told(k, file)
         assert people is not None  # a genome has a chromosome
         rows = _rows(people, names[1:], np.sum([p[:3] for p in parts], axis=0), np.max([p[3] for p in parts], axis=0))
         samples, groups = _tables(rows, genome.total_bp - genome.gap_bp)
         for name, frame in (("samples", samples), ("groups", groups)):
-            frame.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.10g", lineterminator="\n")
+            write_table(folder / f"{name}.tsv", frame)
     return groups
 
 
@@ -207,13 +207,13 @@ def _chromosome_table(tracts: Tracts, chrom: str, people: pd.DataFrame) -> pd.Da
     return table.assign(chrom=chrom, sample=table["sample"].map(names))[list(TRACT_COLUMNS)]
 
 
-def _amounts(tracts: Tracts, position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _amounts(tracts: Tracts, measure: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
     """Of each haplotype and source: known bases, all bases, number of tracts, longest; shape (4, n, sources)."""
     shape = (len(tracts.node), len(tracts.names))
     number, longest = np.zeros(shape), np.zeros(shape)
     np.add.at(number, (tracts.row, tracts.label), 1)
     np.maximum.at(longest, (tracts.row, tracts.label), tracts.end - tracts.start)
-    out: npt.NDArray[np.float64] = np.stack([tracts.amounts(position, known), tracts.amounts(), number, longest])
+    out: npt.NDArray[np.float64] = np.stack([tracts.amounts(measure), tracts.amounts(), number, longest])
     return out[:, :, 1:]
 
 
@@ -254,29 +254,6 @@ def _tables(rows: pd.DataFrame, total: int) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 # ---------------------------------------------------------------------- files
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write into, which takes its place when the block ends well."""
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    old = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if out.exists():
-            os.rename(out, old)
-        try:
-            os.rename(partial, out)
-        except OSError:
-            if old.exists():
-                os.rename(old, out)
-            raise
-    except OSError as error:
-        raise RunError(str(out), f"cannot be written ({error.strerror or error})", "make room there") from error
-    finally:
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

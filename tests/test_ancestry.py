@@ -462,7 +462,7 @@ def test_window_shares_and_amounts(story: str) -> None:
     # a measure by which the first 20 bases count double and the last 30 nothing
     weight = np.repeat([2.0, 1.0, 0.0], [20, 10, 30])
     weighted = [[weight[row == q].sum() for q in range(len(tracts.names))] for row in truth]
-    np.testing.assert_allclose(tracts.amounts([0, 20, 30, 60], [0, 40, 50, 50]), weighted, rtol=1e-12)
+    np.testing.assert_allclose(tracts.amounts(([0, 20, 30, 60], [0, 40, 50, 50])), weighted, rtol=1e-12)
 
 
 def test_uncovered_bases_count_in_no_label() -> None:
