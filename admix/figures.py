@@ -178,12 +178,14 @@ def trajectory(
     ax.xaxis.set_minor_locator(NullLocator())
     _years_axis(data, ax)
     if living is not None:
-        # At the left end, where the lines are still high above.
+        # Under the band, at the left end: lines come down into the band, not below it so early.
         ax.annotate(
             LIVING_LABEL if living == LIVING else f"living people, {100 * living[0]:g}–{100 * living[1]:g} %",
-            (0.012, 100 * float(np.sqrt(living[0] * living[1]))),
+            (0.012, 100 * living[0]),
             xycoords=ax.get_yaxis_transform(),
-            va="center",
+            xytext=(0, -2),
+            textcoords="offset points",
+            va="top",
             fontsize=7.5,
             color="#00563F",
             zorder=5,

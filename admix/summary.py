@@ -375,7 +375,7 @@ def _error_line(estimate: Mapping[str, Any]) -> str:
     return text + (f" ({estimate['note']})" if estimate["note"] else "")
 
 
-def _meaning(measure: str) -> int:
+def meaning(measure: str) -> int:
     """Place of a measure: from counting people to counting bases."""
     order = ("headcount", "genealogical@", "genealogical", "genetic", "pedigree_paths", "dna")
     return next((k for k, name in enumerate(order) if measure.startswith(name)), len(order))
@@ -386,7 +386,7 @@ def _ancestor_lines(entries: Sequence[Mapping[str, Any]], heads: Sequence[str]) 
     for scope, title in (("all", "all living people"), ("one", "one living person")):
         every = dict.fromkeys(m for e in entries for m in e["ancestors"].get(scope, {}))
         # shares of all founders, not of ancestors, are in the files only
-        measures = sorted((m for m in every if not m.endswith("_founders")), key=_meaning)
+        measures = sorted((m for m in every if not m.endswith("_founders")), key=meaning)
         # The measures of two demes of one branch are the same rows.
         shown = {(e["branch"], e["twin"]): (e, h) for e, h in zip(entries, heads, strict=True)}.values()
         if not measures:

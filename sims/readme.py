@@ -27,7 +27,7 @@ from admix.errors import AdmixError, InputError
 from admix.plots import draw_all
 from admix.results import SCHEMA, Run, answer, read_run, screen_table
 from admix.scenario import load, names
-from admix.summary import people, percent
+from admix.summary import meaning, people, percent
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES: Mapping[str, tuple[str, ...]] = {
@@ -191,7 +191,8 @@ def ancestors(run: Run) -> str:
     """Share of the ancestors of all living people, per cent, by what is counted."""
     entries = chosen(run)
     rows = [["what is counted", *map(head, entries)]]
-    for measure in entries[0]["ancestors"]["all"]:
+    measures = [m for m in entries[0]["ancestors"]["all"] if not m.endswith("_founders")]
+    for measure in sorted(measures, key=meaning):
         rows.append([f"`{measure}`", *(cell(e["ancestors"]["all"][measure]) for e in entries)])
     return markdown(rows)
 
@@ -216,6 +217,8 @@ def how(run: Run) -> str:
             words_ += [f"--{option}", str(value)]
     if given.twin == "neutral":
         words_ += ["--twin", "neutral"]
+    if given.trees is not None and given.trees != run.scenario.sampling.trees:
+        words_.append("--trees" if given.trees else "--no-trees")
     return (
         f"`{shlex.join(words_)}`\n(admix {software['admix']}, results version {software['results_version']},"
         f" genome {run.provenance['inputs']['genome_sha256'][:12]})"
