@@ -168,7 +168,7 @@ def stats(
     ] = None,
     desert_mb: Annotated[
         str | None,
-        typer.Option(metavar="MB", help="List stretches without ancestry of at least so many Mb.  [default: 10]"),
+        typer.Option(metavar="MB", help="List stretches of at least so many Mb with at most 0.1 % ancestry.  [default: 10]"),
     ] = None,
     distance: Annotated[
         bool | None,
@@ -211,7 +211,8 @@ def stats(
     """Statistics of a run: ancestry along the genome, deserts, load, fitness; with trees, tracts and f-statistics.
 
     Writes tables into RUN/derived/stats; what could not be computed, and why, is in notes.txt there. A GROUP of
-    f-statistics is a deme, or DEME@YEARS for people of an older date.
+    f-statistics is DEME (people of today), DEME@45ka, DEME@45000y or DEME@GENERATIONS, each with :K or :K-L for
+    some of these people.
 
     \b
     Examples:

@@ -71,6 +71,11 @@ class Roles:
     b: str | None = None
     g: str | None = None
 
+    def renamed(self, name: Callable[[str], str]) -> Roles:
+        """Return the roles with another name for each group."""
+        b, g = (None if word is None else name(word) for word in (self.b, self.g))
+        return Roles(a=name(self.a), b=b, c=name(self.c), g=g, o=name(self.o), x=tuple(name(word) for word in self.x))
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:

@@ -130,15 +130,11 @@ class HaplotypeAncestry:
     """
 
     def __init__(self, tracts: pd.DataFrame, genome: Genome, haplotypes: int) -> None:
-        names = tracts["chrom"].astype(str)
+        index = {name: c for c, name in enumerate(genome.chroms)}
+        chrom = np.array([index[name] for name in tracts["chrom"].astype(str)], dtype=np.int64)
+        start, end = (tracts[column].to_numpy(dtype=np.int64) for column in ("start", "end"))
         self.haplotypes = haplotypes
-        self._tracts = {
-            c: (
-                tracts["start"].to_numpy(dtype=np.int64)[names == name],
-                tracts["end"].to_numpy(dtype=np.int64)[names == name],
-            )
-            for c, name in enumerate(genome.chroms)
-        }
+        self._tracts = {c: (start[chrom == c], end[chrom == c]) for c in range(len(genome.chroms))}
 
     def bases(self, chrom: int, start: Int64, end: Int64) -> Int64:
         """Return the bases of the source's ancestry in windows of a chromosome, summed over haplotypes."""

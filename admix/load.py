@@ -54,7 +54,7 @@ def population_load(trajectory: pd.DataFrame) -> pd.DataFrame:
     """
     known = trajectory[trajectory["load_archaic"].notna() & trajectory["log_fitness_mean"].notna()]
     out = known[["branch", "replicate", "twin", "source", "deme", "generation", "years_bp"]].reset_index(drop=True)
-    load = -known["log_fitness_mean"].to_numpy()
+    load = 0.0 - known["log_fitness_mean"].to_numpy()  # and not -0.0
     archaic, ancestry = known["load_archaic"].to_numpy(), known["ancestry_mean"].to_numpy()
     each = np.divide(archaic, ancestry, out=np.full(len(out), np.nan), where=ancestry > 0)
     return out.assign(

@@ -200,11 +200,7 @@ def mutation_rates(
     InputError
         If `mutation_rate` is not a rate, or is below `selected_rate`.
     """
-    if not 0 < mutation_rate <= 1e-4:
-        raise InputError(_OPTION, mutation_rate, "a rate per bp and generation above 0 and up to 1e-4")
-    if mutation_rate < selected_rate:
-        rule = f"at least {selected_rate:g} (selection.mutation_rate), since selected mutations are a part of all"
-        raise InputError(_OPTION, mutation_rate, rule)
+    _check_rates(mutation_rate, selected_rate)
     c = _chromosome(genome, chrom)
     length = int(genome.window_end[genome.window_chrom == c][-1])
     own = genome.target_chrom == c
@@ -213,6 +209,14 @@ def mutation_rates(
     full = msprime.RateMap.uniform(length, mutation_rate)
     complement = _alternating(elements.start, elements.end, length, mutation_rate, mutation_rate - selected_rate)
     return MutationRates(recorded=complement, older=complement if standing else full)
+
+
+def _check_rates(mutation_rate: float, selected_rate: float) -> None:
+    if not 0 < mutation_rate <= 1e-4:
+        raise InputError(_OPTION, mutation_rate, "a rate per bp and generation above 0 and up to 1e-4")
+    if mutation_rate < selected_rate:
+        rule = f"at least {selected_rate:g} (selection.mutation_rate), since selected mutations are a part of all"
+        raise InputError(_OPTION, mutation_rate, rule)
 
 
 def _alternating(start: Int64, end: Int64, length: int, outside: float, inside: float) -> msprime.RateMap:
@@ -377,6 +381,8 @@ def recapitate_run(
         If a tree file is damaged or not the one that should be there, or a file cannot be written.
     """
     files = tree_files(run, chroms=chroms, branch=branch, replicate=replicate)
+    for file in files:
+        _check_rates(mutation_rate, _selected_rate(run, file))
     written = []
     for done, file in enumerate(files):
         if report is not None:
@@ -388,9 +394,13 @@ def recapitate_run(
     return written
 
 
+def _selected_rate(run: Run, file: TreeFile) -> float:
+    """Rate of the mutations that the run has made itself; a neutral twin makes none."""
+    return 0.0 if file.twin == "neutral" else run.scenario.selection.mutation_rate
+
+
 def _recapitate_file(run: Run, file: TreeFile, mutation_rate: float) -> Path:
     labels, where = file.labels, str(file.path)
-    neutral = file.twin == "neutral"
     tall = recapitate(
         file.load(),
         file.schedule,
@@ -398,7 +408,7 @@ def _recapitate_file(run: Run, file: TreeFile, mutation_rate: float) -> Path:
         file.chrom,
         labels.seed,
         mutation_rate=mutation_rate,
-        selected_rate=0.0 if neutral else run.scenario.selection.mutation_rate,
+        selected_rate=_selected_rate(run, file),
         last_tick=labels.last_tick,
         stream=(file.branch, file.replicate, file.twin),
         where=where,

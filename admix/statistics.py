@@ -7,6 +7,7 @@ that is left out has a line in the notes. The columns are in docs/statistics.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ Report = Callable[[float, str], None]
 
 Labels = dict[str, str | int | float]
 LABELS = ("branch", "replicate", "twin", "source")
+_YEARS = re.compile(r"@(?P<number>\d+(?:\.\d+)?)(?P<unit>y|ka)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,9 @@ class Options:
         True asks for ancestry by distance to elements, and is refused where their places are not real; None gives it
         where it can be had; False leaves it out.
     roles, mode, each, trees
-        See `admix.fstatistics.f_statistics`; no roles, no table. `trees` is another folder that holds
-        ``BRANCH/REPLICATE/chrN.tsz``, as the recapitated ones; those of the run if omitted.
+        See `admix.fstatistics.f_statistics`; no roles, no table. Groups can have dates in years before today, too:
+        ``DEME@45ka`` and ``DEME@45000y``. `trees` is another folder that holds ``BRANCH/REPLICATE/chrN.tsz``, as the
+        recapitated ones; those of the run if omitted.
     """
 
     branch: str | None = None
@@ -140,6 +143,10 @@ def run_statistics(run: Run, options: Options | None = None, report: Report | No
             write_table(folder / f"{name}.tsv", table)
         (folder / "notes.txt").write_text("".join(f"{note}\n" for note in collector.notes), encoding="utf-8")
     return Statistics(path=out, tables=tables, notes=collector.notes)
+
+
+def _years(found: re.Match[str]) -> float:
+    return float(found["number"]) * (1000.0 if found["unit"] == "ka" else 1.0)
 
 
 class _Collector:
@@ -288,8 +295,13 @@ class _Collector:
         """f4, D and f4-ratios of one replicate; the truth is the ancestry of the deme that group A is of."""
         options, roles = self.options, self.options.roles
         assert roles is not None
-        clock = files[0].schedule
+        clock, last = files[0].schedule, files[0].labels.last_tick
+
+        def dated(word: str) -> str:
+            return _YEARS.sub(lambda found: f"@{last - clock.tick_of_years(_years(found))}", word)
+
         sources = [clock.deme_names[source] for source in clock.sources()]
+        roles = roles.renamed(dated)
         deme = roles.a.partition("@")[0].partition(":")[0]
         if deme in sources:
             tracts = tracts[tracts["source"] == deme]

@@ -61,22 +61,25 @@ def measure(tracts: pd.DataFrame, genome: Genome) -> pd.DataFrame:
     if unknown:
         raise RunError("tract table", f"chromosome {unknown[0]} is not in the genome of the run")
     chrom = names.map({name: i for i, name in enumerate(genome.chroms)}).to_numpy(dtype=np.int64)
-    order = np.lexsort((tracts["start"], chrom, tracts["haplotype"], tracts["sample"], tracts["source"]))
+    # numbers instead of names: there can be millions of rows
+    source, sample = (pd.factorize(tracts[column], sort=True)[0] for column in ("source", "sample"))
+    haplotype = tracts["haplotype"].to_numpy(dtype=np.int64)
+    order = np.lexsort((tracts["start"].to_numpy(dtype=np.int64), chrom, haplotype, sample, source))
+    keys = np.array([source, sample, haplotype, chrom])[:, order]
+    same = np.append(False, (keys[:, 1:] == keys[:, :-1]).all(axis=0))[: len(order)]
     table = tracts[list(TRACT_COLUMNS)].iloc[order].assign(chrom=names.iloc[order]).reset_index(drop=True)
     start, end = (table[c].to_numpy(dtype=np.int64) for c in ("start", "end"))
-    whole = table["chrom"].map(lengths).to_numpy(dtype=np.int64)
-    keys = table[["chrom", "source", "sample", "haplotype"]]
-    same = (keys == keys.shift()).all(axis=1).to_numpy()
+    whole = np.array(list(lengths.values()), dtype=np.int64)[keys[3]]
     if ((start < 0) | (end <= start) | (end > whole)).any() or (same[1:] & (start[1:] < end[:-1])).any():
         raise RunError("tract table", "a tract is empty, leaves its chromosome, or overlaps the one before it")
     begins = ~(same & np.append(False, start[1:] == end[:-1]))
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(table)) - 1 if len(first) else first
     table = table.iloc[first].reset_index(drop=True)
-    start, end, whole = start[first], end[last], whole[first]
+    start, end, whole, chrom = start[first], end[last], whole[first], keys[3][first]
     morgans = np.empty(len(first))
-    for name in table["chrom"].unique():
-        here = (table["chrom"] == name).to_numpy()
+    for c, name in enumerate(genome.chroms):
+        here = chrom == c
         morgans[here] = morgans_at(genome, name, end[here]) - morgans_at(genome, name, start[here])
     return table.assign(start=start, end=end, morgans=morgans, from_start=start == 0, to_end=end == whole)
 

@@ -53,8 +53,9 @@ __all__ = [
 ]
 
 _AGAIN = "make the file again"
-_CHUNK = 1 << 18
-"""tszip pads each column to whole chunks, and its own choice of 2^23 makes writing four times as slow."""
+_CHUNK = 1 << 16
+"""tszip pads each column to whole chunks, and compresses larger ones harder: with its own choice of 2^23, writing takes
+four times as long for files that are no smaller."""
 
 
 def tree_path(run: str | Path, branch: str, replicate: int, twin: str, chrom: str) -> Path:

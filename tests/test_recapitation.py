@@ -11,6 +11,7 @@ import msprime
 import numpy as np
 import pyslim
 import pytest
+import small
 import tree_records
 import tskit
 from scipy import stats
@@ -114,6 +115,23 @@ def test_lineages_meet_as_the_demography_says():
     assert not agrees(own[:, 0], expected[0] * 1.2) and not agrees(own[:, 2], 31 + 80)
 
 
+def test_sizes_just_before_the_roots_count():
+    """10 modern people from tick 45 on, 400 before: 14 births from parents of the one size, 44 of the other."""
+    demography = small.demes(
+        ("ancestral", [], [(90, 40)]),
+        ("modern", ["ancestral"], [(46, 400), (0, 10)]),
+        ("archaic", ["ancestral"], [(30, 12)]),
+    )
+    clock = schedule.compile(tree_records.scenario(demography=demography))
+    assert [clock.size(1, tick) for tick in (44, 45)] == [400, 10]
+    start, genome = founders(), toy().genome
+    found = meetings(lambda seed: recapitate(start, clock, genome, "22", seed, mutation_rate=1e-12, selected_rate=0.0))
+    near, far = np.exp(-14 / 20), np.exp(-44 / 800)
+    assert agrees(found[:, 0], 31 + 20 * (1 - near) + near * (800 * (1 - far) + far * 80))
+    for wrong in (31 + 800 * (1 - np.exp(-58 / 800)) + np.exp(-58 / 800) * 80, 31 + 20 * (1 - np.exp(-58 / 20))):
+        assert not agrees(found[:, 0], wrong)
+
+
 def test_a_run_that_ended_early_has_the_same_demography():
     """Time counts from the last cohort, so the split is 20 generations nearer."""
 
@@ -143,6 +161,15 @@ def test_everything_recorded_is_still_there():
     assert trees.sample_names(after) == trees.sample_names(before)
     trees.validate(after, "FILE", chrom="22", length=toy().record.length, labels=toy().labels)
     assert (after.breakpoints(as_array=True) % 1 == 0).all()
+
+
+def test_mutations_may_be_older_than_their_roots():
+    """As in a file that gives standing mutations the time of their birth: its roots are about to get parents."""
+    ts = built()
+    born = 90.0 - np.array([m.metadata["mutation_list"][-1]["slim_time"] for m in ts.mutations()])
+    aged = changed(ts, lambda tables: setattr(tables.mutations, "time", born))
+    assert (aged.mutations_time > 31).any()
+    assert same(tall(aged), recapitated())
 
 
 def test_no_crossover_where_the_map_is_flat():
@@ -642,6 +669,14 @@ def test_a_run_is_recapitated(run):
 def test_default_rate_of_a_run(run):
     (path,) = recapitate_run(run, chroms=["21"], branch="less", replicate=10)
     assert trees.admix_metadata(trees.load(path))["recapitated"]["mutation_rate"] == 1.29e-8
+
+
+def test_a_rate_that_does_not_fit_is_refused_before_anything_is_read(run):
+    (run.path / "trees/main/0/chr22.tsz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"--mutation-rate: got 1e-09; allowed: at least 1e-08"):
+        recapitate_run(run, chroms=["22"], branch="main", mutation_rate=1e-9)
+    with pytest.raises(InputError, match="a file that is no tree sequence"):
+        recapitate_run(run, chroms=["22"], branch="main", mutation_rate=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -259,10 +259,13 @@ def test_a_folder_appears_when_it_is_complete(tmp_path):
 # ---------------------------------------------------------------------- a whole run
 
 
-def make_run(path, chosen=None, chroms=("21", "22"), provenance=None, with_trees=True):
+def make_run(path, chosen=None, chroms=("21", "22"), with_trees=True, twin="none"):
     """A sealed run directory: tables that fit, and tree files of a history that is known."""
     chosen = records.scenario() if chosen is None else chosen
-    toys = {c: records.toy(seed=k, chrom=c, chosen=chosen, standing=20) for k, c in enumerate(chroms, start=4)}
+    toys = {
+        c: records.toy(seed=k, chrom=c, chosen=chosen, standing=20, twin=twin) for k, c in enumerate(chroms, start=4)
+    }
+    key = KEY | {"twin": twin}
     genome = chosen.build_genome()
     rng = np.random.default_rng(1)
     window = {
@@ -272,19 +275,19 @@ def make_run(path, chosen=None, chroms=("21", "22"), provenance=None, with_trees
     }  # fmt: skip
     whole = genome.window_gap_bp == genome.window_end - genome.window_start
     landscape = [
-        pd.DataFrame(KEY | {"generation": g} | window | {"ancestry": np.where(whole, np.nan, rng.random(len(whole)))})
+        pd.DataFrame(key | {"generation": g} | window | {"ancestry": np.where(whole, np.nan, rng.random(len(whole)))})
         for g in (2, 31)
     ]
     with RunWriter(path) as writer:
-        writer.table("trajectory.tsv", trajectory())
-        writer.table("pulse.tsv", pulse_table())
+        writer.table("trajectory.tsv", trajectory().assign(twin=twin))
+        writer.table("pulse.tsv", pulse_table(twin=twin))
         values = {"measure": ["headcount", "pedigree_paths"], "value": [0.2, 0.15]}
-        writer.table("ancestors.tsv", pd.DataFrame(KEY | {"scope": "all"} | values))
+        writer.table("ancestors.tsv", pd.DataFrame(key | {"scope": "all"} | values))
         writer.table("landscape.tsv", pd.concat(landscape))
-        spread = KEY | {"deme": "modern", "generation": 2, "bin_start": [0.0], "bin_end": 0.005, "count": 40}
+        spread = key | {"deme": "modern", "generation": 2, "bin_start": [0.0], "bin_end": 0.005, "count": 40}
         writer.table("spread.tsv", pd.DataFrame(spread))
         writer.text("scenario.yaml", chosen.to_yaml())
-        writer.json("provenance.json", provenance or {})
+        writer.json("provenance.json", {})
         writer.json("summary.json", {})
         for chrom, toy in toys.items() if with_trees else ():
             name = trees.tree_path("", toy.labels.branch, toy.labels.replicate, toy.labels.twin, chrom)
@@ -418,6 +421,15 @@ def test_what_is_not_there_is_refused_or_noted(made, tmp_path):
         run_statistics(bare, Options(roles=Roles(a="modern", c="modern", o="modern", x=("modern",))))
 
 
+def test_the_neutral_twin_has_no_load(tmp_path):
+    run, _ = make_run(tmp_path / "neutral", chroms=("21", "22"), twin="neutral")
+    found = run_statistics(run)
+    assert found.tables["people"]["load"].isna().all() and (found.tables["people"]["ancestry"] > 0).any()
+    assert all((table["twin"] == "neutral").all() for table in found.tables.values())
+    with pytest.raises(InputError, match="--twin"):
+        run_statistics(run, Options(twin="none"))
+
+
 def test_lineages_cross_at_a_pulse_of_the_coalescent_engine(made, tmp_path):
     run, _, found = made
     other = Run(path=run.path, manifest={}, _cache={"provenance.json": {"engine": "msprime"}})
@@ -484,7 +496,8 @@ def test_distance_is_given_where_elements_have_places(tmp_path):
 def test_f_statistics_of_other_trees_of_the_run(made, tmp_path):
     """Recapitated trees of one chromosome, in another folder; those of the run have several roots."""
     run, toys, _ = made
-    roles = Roles(a="modern@0:0", c="modern@0:1", o="modern@20:0", x=("modern@20:1-2",))
+    # a year is a generation here
+    roles = Roles(a="modern@0y:0", c="modern@0:1", o="modern@20y:0", x=("modern@0.02ka:1-2",))
     with pytest.raises(RunError, match="several roots"):
         run_statistics(run, Options(roles=roles))
     with pytest.raises(InputError, match=r"chrN\.tsz"):
@@ -500,6 +513,7 @@ def test_f_statistics_of_other_trees_of_the_run(made, tmp_path):
     whole = msprime.sim_mutations(whole, rate=1e-8, model=model, keep=True, random_seed=1)
     trees.write(whole, trees.tree_path(tmp_path, "main", 0, "none", "22"))
     table = run_statistics(run, Options(roles=roles, trees=tmp_path / "trees")).tables["fstatistics"]
+    assert table["people"].tolist() == ["modern@20:1-2"] * 2
     assert table["statistic"].tolist() == ["f4", "D"] and table["sites"].iloc[0] > 500
     true = sum(b - a for h in range(2, 6) for a, b in toys["22"].archaic[h]) / (4 * ts.sequence_length)
     assert table["truth"].to_numpy() == pytest.approx(true)
