@@ -18,6 +18,7 @@ COVERED_BY = {
     "_effects_of": "set_effects",
     "axis_index": "carried",
     "copy8": "copy_runs",
+    "draw_cuts": "crossovers",
     "copy_runs_and_sums": "copy_runs",
     "flagged_keys": "flagged_log_fitness",
     "give": "scatter",

@@ -167,6 +167,27 @@ def test_climb(seed, trees):
     marked = (rng.random(size) < 0.1).astype(np.uint8)
     cdf = np.array([[1 << 30, 3 << 30, 1 << 32, 1 << 32], [1 << 31, 1 << 32, 1 << 32, 1 << 32],
                     [1 << 28, 1 << 29, 1 << 31, 1 << 32]], np.uint64)  # fmt: skip
+    meioses = []
+    for h in range(size):
+        draws = ref.Draws(ref.stream(int(keys[deme[h]]), 31, int(number[h])))
+        draws.next()
+        meioses.append(ref.crossovers(draws, CHROM_AXIS.tolist(), cdf.tolist()))
+    wanted_cuts = (packed.count > 0).astype(np.uint8)
+    cuts = np.full((size, 12), 7, np.uint32)
+    n_cuts, firsts = np.zeros(size, np.int32), np.zeros(size, np.int8)
+    room = np.array([0, size])
+    longest = call(lk.draw_cuts, room, keys, 31, deme, number, wanted_cuts, CHROM_AXIS, cdf, cuts, n_cuts, firsts)
+    for h, meiosis in enumerate(meioses):
+        if wanted_cuts[h]:
+            assert cuts[h, : n_cuts[h]].tolist() == meiosis.cuts()
+            assert firsts[h] == meiosis.first
+        else:
+            assert (n_cuts[h], cuts[h, 0]) == (0, 7)
+    assert longest == n_cuts.max()
+    narrow = np.full((size, 1), 7, np.uint32)
+    again = call(lk.draw_cuts, room, keys, 31, deme, number, wanted_cuts, CHROM_AXIS, cdf, narrow, n_cuts, firsts)
+    assert again == longest  # the lists that were too long are left alone
+    assert [narrow[h, 0] == 7 for h in range(size)] == [n_cuts[h] != 1 for h in range(size)]
     base = 500 if trees else -1
     keep = rng.choice([0, 0, 0, lk.CENSUS, lk.SAMPLE, lk.CENSUS | lk.SAMPLE], 2 * n).astype(np.uint8)
     asked = keep.copy()
@@ -177,8 +198,8 @@ def test_climb(seed, trees):
     found = set()
     for span, room in (((0, cut), (5, 400)), ((cut, n), (400, 900))):
         used, n_edges = call(
-            lk.climb, keys, 31, deme, number, marked, starts, order, np.array(span), CHROM_AXIS, cdf, packed.start,
-            packed.count, packed.left, packed.last, packed.node, base, asked, place, count, left, last, node,
+            lk.climb, cuts, n_cuts, firsts, marked, starts, order, np.array(span), packed.start, packed.count,
+            packed.left, packed.last, packed.node, base, asked, place, count, left, last, node,
             np.array(room), edges,
         )  # fmt: skip
         assert 0 <= used <= room[1] - room[0]
@@ -188,9 +209,7 @@ def test_climb(seed, trees):
         children = []
         for h in range(size):
             if parent[h] == p and materials[h]:
-                draws = ref.Draws(ref.stream(int(keys[deme[h]]), 31, int(number[h])))
-                draws.next()
-                meiosis = ref.crossovers(draws, CHROM_AXIS.tolist(), cdf.tolist())
+                meiosis = meioses[h]
                 children.append(ref.Child(materials[h], meiosis.cuts(), meiosis.first, bool(marked[h])))
         bases = (base + 2 * p, base + 2 * p + 1) if trees else (-1, -1)
         reasons = int(keep[2 * p]), int(keep[2 * p + 1])
@@ -203,8 +222,8 @@ def test_climb(seed, trees):
     assert found == wanted
     if (count > 0).any():
         short = call(
-            lk.climb, keys, 31, deme, number, marked, starts, order, np.array([0, n]), CHROM_AXIS, cdf, packed.start,
-            packed.count, packed.left, packed.last, packed.node, base, asked, place, count, left, last, node,
+            lk.climb, cuts, n_cuts, firsts, marked, starts, order, np.array([0, n]), packed.start, packed.count,
+            packed.left, packed.last, packed.node, base, asked, place, count, left, last, node,
             np.array([5, 5]), edges,
         )  # fmt: skip
         assert short == (-1, -1)

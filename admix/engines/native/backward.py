@@ -29,7 +29,6 @@ Keys = Callable[[str, int, int], int]
 """``key(purpose, deme, tick)``: the key of the stream that the forward pass used."""
 Sizes = Callable[[int], Mapping[int, int]]
 """``sizes(tick)``: individuals of each deme whose cohort may have descendants in the sample."""
-Children = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 _MOST_NODES = 2**31 - 1
 
 
@@ -69,6 +68,23 @@ class Material:
     def holders(self) -> int:
         """Individuals with any material."""
         return int(((self.count[0::2] > 0) | (self.count[1::2] > 0)).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """How one tick's haplotypes were made: arrays with an entry for each.
+
+    ``parent`` int32 (number of the individual among all of the tick before, -1: none); ``marked`` uint8 whether a
+    lineage keeps nodes on the way; ``drawn`` bool for whom the rest is known: ``cuts`` uint32, ``n_cuts`` and
+    ``firsts``, see :func:`admix.engines.native.lineage_kernels.draw_cuts`.
+    """
+
+    parent: np.ndarray
+    marked: np.ndarray
+    drawn: np.ndarray
+    cuts: np.ndarray
+    n_cuts: np.ndarray
+    firsts: np.ndarray
 
 
 @dataclass(slots=True)
@@ -146,6 +162,7 @@ class Backward:
         self._spare: Material | None = None
         self._next = 0
         self._made: tuple[int, Children] | None = None
+        self._cut_room = 96
 
     def run(self, last: int, stop: int, seen: Callable[[Material], None] = lambda material: None) -> Material:
         """Go from tick ``last`` back to ``stop``; ``seen`` is told of each tick's material on the way.
@@ -173,13 +190,14 @@ class Backward:
         made = Material.none(tick, self.sizes(tick))
         keep, base = self._keep(made), self._base(made)
         known = like._made if like is not None else None
-        if known is None or known[0] != child.tick:
+        # crossovers are drawn for those alone who are ancestral in that pass
+        if known is None or known[0] != child.tick or ((child.count > 0) & ~known[1].drawn).any():
             known = child.tick, self._children(child, made)
         self._made = known
-        keys, deme, number, marked, parent = known[1]
+        who = known[1]
         starts = np.zeros(made.n + 1, np.int64)
-        order = np.zeros(len(parent), np.int32)
-        total = lk.children_by_parent(parent, child.count, starts, order)
+        order = np.zeros(len(who.parent), np.int32)
+        total = lk.children_by_parent(who.parent, child.count, starts, order)
         loads = np.zeros(total + 1, np.int64)
         np.cumsum(child.count[order[:total]], out=loads[1:])
         before = loads[starts] + lk.ROOM * starts
@@ -199,9 +217,9 @@ class Backward:
             def kernel(i: int, edges: list[np.ndarray] = edges, places: np.ndarray = places, asked: np.ndarray = asked
                        ) -> tuple[int, int]:  # fmt: skip
                 return lk.climb(
-                    keys, child.tick, deme, number, marked, starts, order, spans[i], self.tables.chrom_axis,
-                    self.tables.crossover_cdf, child.start, child.count, child.left, child.last, child.node, base,
-                    asked, made.start, made.count, made.left, made.last, made.node, places[i : i + 2], edges[i],
+                    who.cuts, who.n_cuts, who.firsts, who.marked, starts, order, spans[i], child.start, child.count,
+                    child.left, child.last, child.node, base, asked, made.start, made.count, made.left, made.last,
+                    made.node, places[i : i + 2], edges[i],
                 )  # fmt: skip
 
             used = self.workers.each(range(len(spans)), kernel)
@@ -254,7 +272,6 @@ class Backward:
         return keep
 
     def _children(self, child: Material, made: Material) -> Children:
-        """Stream keys by deme; deme, number, mark and parent of each haplotype."""
         size = 2 * child.n
         keys = np.zeros(max(child.offset, default=0) + 1, np.uint64)
         deme, number = np.zeros(size, np.int16), np.zeros(size, np.int64)
@@ -272,7 +289,24 @@ class Backward:
                 rows = 2 * at + group.rows
                 parent[rows] = made.offset[group.source] + birth.parents[group.rows].astype(np.int32)
                 marked[rows] = group.plane >= 0 and child.tick not in self.census
-        return keys, deme, number, marked, parent
+        drawn = (child.count > 0) & (parent >= 0)
+        firsts, n_cuts = np.zeros(size, np.int8), np.zeros(size, np.int32)
+        t = self.tables
+        room = self._cut_room
+        while True:
+            cuts = np.empty((size, room), np.uint32)
+
+            def kernel(span: np.ndarray, cuts: np.ndarray = cuts) -> int:
+                return lk.draw_cuts(
+                    span, keys, child.tick, deme, number, drawn.view(np.uint8), t.chrom_axis, t.crossover_cdf, cuts,
+                    n_cuts, firsts,
+                )  # fmt: skip
+
+            longest = max(self.workers.run(size, kernel), default=0)
+            if longest <= room:
+                break
+            room = self._cut_room = longest + longest // 4
+        return Children(parent, marked, drawn, cuts, n_cuts, firsts)
 
     # ------------------------------------------------------------------ mutations
 

@@ -49,6 +49,34 @@ def children_by_parent(parent: Any, count: Any, starts: Any, order: Any) -> Any:
     return total
 
 
+@njit(nogil=True, cache=True)
+def draw_cuts(
+    span: Any, keys: Any, tick: Any, deme: Any, number: Any, wanted: Any, chrom_axis: Any, crossover_cdf: Any,
+    cuts: Any, n_cuts: Any, firsts: Any,
+) -> Any:  # fmt: skip
+    """Draw again the crossovers of the gametes in [``span[0]``, ``span[1]``) that are ``wanted``.
+
+    Fills ``cuts`` uint32[H, room] (axis positions, non-decreasing), ``n_cuts`` int32[H] and ``firsts`` int8[H], the
+    strand on which a gamete starts. Returns the longest list; where it exceeds the room, no longer list is filled,
+    and the call is to be made again with more room.
+    """
+    scratch = np.empty(MAX_CUTS, np.uint64)
+    room = cuts.shape[1]
+    longest = np.int64(0)
+    for h in range(span[0], span[1]):
+        if wanted[h] == 0:
+            continue
+        state = stream(keys[deme[h]], tick, number[h]) + GOLDEN
+        n, first = crossovers(state, chrom_axis, crossover_cdf, scratch)
+        n_cuts[h] = n
+        firsts[h] = first
+        longest = max(longest, n)
+        if n <= room:
+            for j in range(n):
+                cuts[h, j] = scratch[j]
+    return longest
+
+
 @njit(nogil=True)
 def cut_segments(
     left: Any, last: Any, node: Any, begin: Any, n: Any, cuts: Any, n_cuts: Any, first: Any,
@@ -64,17 +92,18 @@ def cut_segments(
     for i in range(begin, begin + n):
         a = np.uint64(left[i])
         z = np.uint64(last[i])
-        while j < n_cuts and cuts[j] <= a:
+        while j < n_cuts and np.uint64(cuts[j]) <= a:
             j += 1
             strand ^= 1
-        while j < n_cuts and cuts[j] <= z:
-            if cuts[j] > a:
+        while j < n_cuts and np.uint64(cuts[j]) <= z:
+            x = np.uint64(cuts[j])
+            if x > a:
                 k = used[strand]
                 piece_left[strand, k] = a
-                piece_last[strand, k] = cuts[j] - ONE
+                piece_last[strand, k] = x - ONE
                 piece_node[strand, k] = node[i]
                 used[strand] = k + 1
-                a = cuts[j]
+                a = x
             j += 1
             strand ^= 1
         k = used[strand]
@@ -193,10 +222,9 @@ def keep_node(own: Any, whole: Any, left: Any, last: Any, node: Any, first: Any,
 
 @njit(nogil=True, cache=True)
 def climb(
-    # the children: stream keys by deme, tick, deme and number of each haplotype, whether a lineage that goes
-    # through it must keep nodes, and who is whose child
-    keys: Any, tick: Any, deme: Any, number: Any, marked: Any, starts: Any, order: Any, span: Any,
-    chrom_axis: Any, crossover_cdf: Any,
+    # the children: where each haplotype changes strand, how often, and on which it starts; whether a lineage that
+    # goes through it must keep nodes; who is whose child
+    cuts: Any, n_cuts: Any, firsts: Any, marked: Any, starts: Any, order: Any, span: Any,
     # their ancestral material
     start: Any, count: Any, left: Any, last: Any, node: Any,
     # the parents' haplotypes: node numbers begin at ``base`` (below 0: no nodes); why nodes are kept
@@ -215,7 +243,7 @@ def climb(
     for p in range(span[0], span[1]):
         total = np.int64(0)
         for k in range(starts[p], starts[p + 1]):
-            total += count[order[k]] + MAX_CUTS
+            total += count[order[k]] + n_cuts[order[k]]
         most = max(most, total)
         lists = max(lists, starts[p + 1] - starts[p])
     piece_left = np.empty((2, most), np.uint32)
@@ -224,7 +252,6 @@ def climb(
     at = np.empty((2, lists), np.int64)
     end = np.empty((2, lists), np.int64)
     used = np.zeros(2, np.int64)
-    cuts = np.empty(MAX_CUTS, np.uint64)
     out = room[0]
     n_edges = np.int64(0)
     for p in range(span[0], span[1]):
@@ -234,12 +261,11 @@ def climb(
         moved = np.uint8(0)
         for i in range(n_lists):
             h = order[starts[p] + i]
-            state = stream(keys[deme[h]], tick, number[h]) + GOLDEN
-            n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
             at[0, i] = used[0]
             at[1, i] = used[1]
             cut_segments(
-                left, last, node, start[h], count[h], cuts, n_cuts, first, piece_left, piece_last, piece_node, used
+                left, last, node, start[h], count[h], cuts[h], n_cuts[h], firsts[h], piece_left, piece_last,
+                piece_node, used,
             )  # fmt: skip
             end[0, i] = used[0]
             end[1, i] = used[1]
