@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
@@ -81,7 +81,6 @@ def write_trees(
     """
     axis = base_axis(genome)
     number = {name: c for c, name in enumerate(genome.chroms)}
-    one_writes = Lock()
 
     def make(record: trees.ChromosomeRecord) -> Path:
         ts = trees.build(record, labels)
@@ -94,12 +93,13 @@ def write_trees(
                 f"{wrong:,} of {found.size:,} labels differ from the markers of the simulation",
                 "no tree was written; please report this as a bug of admix",
             )
-        with one_writes:  # tszip silences warnings while it writes, which threads can't do at the same time
-            return trees.write(ts, path_of(record.chrom))
+        return trees.write(ts, path_of(record.chrom))
 
     written: list[Path] = []
     waiting: deque[Future[Path]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        # tszip silences this warning of zipfile while it writes, but several threads lift each other's silence
+        warnings.filterwarnings("ignore", "Duplicate name", UserWarning)
         try:
             for record in records:
                 waiting.append(pool.submit(make, record))
