@@ -168,7 +168,9 @@ def stats(
     ] = None,
     desert_mb: Annotated[
         str | None,
-        typer.Option(metavar="MB", help="List stretches of at least so many Mb with at most 0.1 % ancestry.  [default: 10]"),
+        typer.Option(
+            metavar="MB", help="List stretches of at least so many Mb with at most 0.1 % ancestry.  [default: 10]"
+        ),
     ] = None,
     distance: Annotated[
         bool | None,

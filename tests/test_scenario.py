@@ -158,7 +158,7 @@ FAULTS = [
     ("pulse[0].shares", 0.1, "pulse[0].shares", "0.1", "only the keys name, source", "share"),
     ("pulse[0].dest", "modern", "pulse[0].dest", "'modern'", "only the keys name, source", None),
     ("start.mod", "forward", "start.mod", "'forward'", "only the keys mode, ancestral_burnin, relax", "mode"),
-    ("sampling.ancestor_at", [1], "sampling.ancestor_at", "[1]", "only the keys ancestors_at",
+    ("sampling.ancestor_at", [1], "sampling.ancestor_at", "[1]", "only the keys individuals, trees, ancestors_at",
      "ancestors_at"),
     ("citation[0].DOI", "x", "citation[0].DOI", "'x'", "only the keys text, doi", "doi"),
     ("branches[0].sets", {}, "branches[0].sets", "{}", "only the keys name, set", "set"),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import small
 
-from admix import cache, plots, results, scenario, simulate
+from admix import cache, plots, results, scenario, schedule, simulate
 from admix.cli_run import put_together
 from admix.engines.native import workers as workers_module
 from admix.errors import InputError
@@ -306,7 +306,7 @@ def test_demographies_run(tmp_path, name, monkeypatch):
     forward = run(chosen, tmp_path / "forward", tmp_path / "cache", start="forward")
     assert results.validate_run(forward) == []
 
-    frame, clock = table(made), simulate.schedule.compile(chosen)
+    frame, clock = table(made), schedule.compile(chosen)
     names = clock.deme_names
     for (source, deme), rows in frame[frame.twin == "none"].groupby(["source", "deme"]):
         d, s = names.index(deme), names.index(source)
