@@ -15,10 +15,10 @@ import numpy as np
 import reference as ref
 from hypothesis import HealthCheck, settings
 
-from admix.engines.native import bits, cohort_kernels, gametes, start
+from admix.engines.native import bits, cohort_kernels, gametes, start, strands
 from admix.engines.native.mutations import Mutations
 from admix.engines.native.state import GRID_SHIFT, Deme, Rows, closed, grid_of, layout_of, pack
-from admix.engines.native.tables import Tables
+from admix.engines.native.tables import Tables, target_guide
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import Cohort, Group, World
 
@@ -60,7 +60,7 @@ def keys(mutations: Iterable[ref.Mutation]) -> list[int]:
 def key_rows(lists: Sequence[Iterable[ref.Mutation]], room: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows of rare keys, padded, and how many each has."""
     rows = [keys(mutations) for mutations in lists]
-    width = max([room, *(len(row) + gametes.PAD for row in rows)])
+    width = max([room, *(len(row) + strands.PAD for row in rows)])
     out = np.full((len(rows), width), ALL, np.uint64)
     for g, row in enumerate(rows):
         out[g, : len(row)] = row
@@ -69,7 +69,7 @@ def key_rows(lists: Sequence[Iterable[ref.Mutation]], room: int = 0) -> tuple[np
 
 def rare_list(row: np.ndarray, n: int) -> list[tuple[int, int]]:
     """(axis, number) of each key of a row; asserts that the row is padded."""
-    assert row[n : n + gametes.PAD].tolist() == [ALL] * gametes.PAD
+    assert row[n : n + strands.PAD].tolist() == [ALL] * strands.PAD
     return [divmod(key, 2**32) for key in row[:n].tolist()]
 
 
@@ -213,60 +213,62 @@ class Spliced:
         at = np.array([*edges, STALE], np.int64)
         row = np.full((3, n_words), STALE, np.uint64)
         row[0], row[1] = words(a, n_words), words(b, n_words)
-        call(gametes.splice, row[2], row[0], row[1], at, len(edges))
+        call(strands.splice, row[2], row[0], row[1], at, len(edges))
         self.bits = sites(row[2])
         sums = np.full((3, n_words), 77, np.int32)
         call(cohort_kernels.sum_words, span(0, 2), row, padded, sums)
         self.sums_a, self.sums_b = sums[0].tolist(), sums[1].tolist()
-        call(gametes.copy_runs, sums[2], sums[0], sums[1], at, len(edges))
+        call(strands.copy_runs, sums[2], sums[0], sums[1], at, len(edges))
         self.sums = sums[2].tolist()
         both, both_sums = np.full(n_words, STALE, np.uint64), np.full(n_words, 78, np.int32)
-        call(gametes.copy_runs_and_sums, both, row[0], row[1], both_sums, sums[0], sums[1], at, len(edges))
-        call(gametes.mend_words, both, row[0], row[1], at, len(edges))
+        call(
+            strands.copy_runs_and_sums, both, row[0], row[1], both_sums, sums[0], sums[1], at, len(edges),
+        )  # fmt: skip
+        call(strands.mend_words, both, row[0], row[1], at, len(edges))
         assert sites(both) == self.bits and both_sums.tolist() == self.sums
-        call(gametes.sum_cut_words, sums[2], row[2], at, len(edges), padded)
+        call(strands.sum_cut_words, sums[2], row[2], at, len(edges), padded)
         self.all_sums = sums[2].tolist()
 
 
 def word_sum(row: Iterable[int], w: int, effect: Sequence[int]) -> int:
     x = words((i % 64 for i in row if i // 64 == w), 1)[0]
     padded = np.array(effect, np.int32)
-    total = int(call(gametes.word_sum, x, np.uint64(w * 64), padded))
-    assert call(gametes.whole_word_sum, x, np.uint64(w * 64), padded) == total
+    total = int(call(strands.word_sum, x, np.uint64(w * 64), padded))
+    assert call(strands.whole_word_sum, x, np.uint64(w * 64), padded) == total
     return total
 
 
 def splice_rare(a: Iterable[ref.Mutation], b: Iterable[ref.Mutation], cuts: Sequence[int]) -> list[tuple[int, int]]:
     rows, n = key_rows([list(a), list(b)])
-    row = np.full(int(n.sum()) + gametes.PAD, STALE, np.uint64)  # no more than it may need
+    row = np.full(int(n.sum()) + strands.PAD, STALE, np.uint64)  # no more than it may need
     at = np.array([*cuts, STALE], np.uint64)
-    made = call(gametes.splice_rare, row, rows[0], rows[1], at, len(cuts))
+    made = call(strands.splice_rare, row, rows[0], rows[1], at, len(cuts))
     return rare_list(row, made)
 
 
 def take_keys(keys: Sequence[int], i: int, end: int) -> tuple[list[int], int]:
     """(what is taken, the place reached); it is written behind three keys that are there."""
-    padded = np.array([*keys, *[ALL] * gametes.PAD], np.uint64)
-    row = np.full(len(keys) + 3 + gametes.PAD, STALE, np.uint64)
-    o, reached = call(gametes.take_keys, row, np.uint64(3), padded, np.uint64(i), np.uint64(end))
+    padded = np.array([*keys, *[ALL] * strands.PAD], np.uint64)
+    row = np.full(len(keys) + 3 + strands.PAD, STALE, np.uint64)
+    o, reached = call(strands.take_keys, row, np.uint64(3), padded, np.uint64(i), np.uint64(end))
     assert row[:3].tolist() == [STALE] * 3
     return row[3 : int(o)].tolist(), int(reached)
 
 
 def skip_keys(keys: Sequence[int], i: int, end: int) -> int:
-    padded = np.array([*keys, *[ALL] * gametes.PAD], np.uint64)
-    return int(call(gametes.skip_keys, padded, np.uint64(i), np.uint64(end)))
+    padded = np.array([*keys, *[ALL] * strands.PAD], np.uint64)
+    return int(call(strands.skip_keys, padded, np.uint64(i), np.uint64(end)))
 
 
 def pad(row: Sequence[int], n: int) -> list[int]:
     out = np.array(row, np.uint64)
-    call(gametes.pad, out, n)
+    call(strands.pad, out, n)
     return out.tolist()
 
 
 def insert_key(row: Sequence[int], key: int) -> list[int]:
     out = np.array([*row, STALE], np.uint64)
-    call(gametes.insert_key, out, len(row), np.uint64(key))
+    call(strands.insert_key, out, len(row), np.uint64(key))
     return out.tolist()
 
 
@@ -287,6 +289,11 @@ def mark_masks(
     return table(masks, n_words), padded
 
 
+def odd_words(masks: np.ndarray) -> np.ndarray:
+    """The words with any marker of other than the ordinary weight."""
+    return np.flatnonzero(masks[1]).astype(np.int32)
+
+
 def weigh(
     row: Iterable[int],
     weight: Sequence[int],
@@ -296,7 +303,7 @@ def weigh(
 ) -> tuple[int, int, int]:
     masks, padded = mark_masks(weight, functional, far, plain_weight)
     out = np.full(3, STALE, np.int64)
-    call(gametes.weigh, words(row, masks.shape[1]), *masks, padded, plain_weight, out)
+    call(gametes.weigh, words(row, masks.shape[1]), masks, odd_words(masks), padded, plain_weight, out)
     return int(out[0]), int(out[1]), int(out[2])
 
 
@@ -314,7 +321,7 @@ def weigh_rows(
     marks = np.array([table(rows, masks.shape[1]) for rows in planes], np.uint64)
     marks = marks.reshape(len(planes), height, masks.shape[1])
     out = np.full((*marks.shape[:2], 3), STALE, np.int64)
-    call(gametes.weigh_rows, span(*part), marks, masks, padded, plain_weight, out)
+    call(gametes.weigh_rows, span(*part), marks, masks, odd_words(masks), padded, plain_weight, out)
     return [[tuple(row) for row in plane] for plane in out.tolist()]
 
 
@@ -339,9 +346,10 @@ def new_mutations(
     for name in m.columns:
         m.columns[name][:] = 77
     offset = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    target_cum = np.concatenate([[0], np.cumsum([segment.length for segment in target])]).astype(np.int64)
     call(
         gametes.new_mutations, np.uint64(key), tick, span(*part), offset, np.array(ids, np.int32),
-        np.concatenate([[0], np.cumsum([segment.length for segment in target])]).astype(np.int64),
+        target_cum, target_guide(target_cum),
         np.array([segment.axis_start for segment in target], np.uint64),
         np.array([segment.axis_end for segment in target], np.uint64),
         np.array(s_nodes), np.array(h_bins), m["site"], m["axis"], m["s"], m["h"], m["effect"],
@@ -405,17 +413,18 @@ def common_correction(sample: Sample, a: int, b: int) -> int:
         call(
             cohort_kernels.common_correction,
             sample.bits[a], sample.bits[b], sample.words, sample.mask, sample.site_correction,
+            np.full(sample.bits.shape[1], STALE, np.uint64), np.full(sample.bits.shape[1] + 1, -1, np.int32),
         )
     )  # fmt: skip
 
 
 def rare_correction(sample: Sample, a: int, b: int) -> int:
-    seen = np.zeros(cohort_kernels.SEEN_WORDS, np.uint64)
+    tags = np.full(cohort_kernels.TAGS, 6, np.uint8)
     total = call(
         cohort_kernels.rare_correction,
-        sample.rare[a], sample.n_rare[a], sample.rare[b], sample.n_rare[b], sample.correction, seen,
+        sample.rare[a], sample.n_rare[a], sample.rare[b], sample.n_rare[b], sample.correction, tags,
+        np.uint8(7), np.full(sample.rare.shape[1] + 1, STALE, np.uint64),
     )  # fmt: skip
-    assert not seen.any()
     return int(total)
 
 
@@ -668,12 +677,14 @@ def town_tables(
 ) -> Tables:
     masks, padded = mark_masks(weight, functional, far, plain_weight)
     total = ref.weigh(range(len(weight)), weight, functional, far)
+    target_cum = np.concatenate([[0], np.cumsum([segment.length for segment in target])]).astype(np.int64)
     return Tables(
         chrom_axis=np.array(chrom_axis, np.uint64),
         crossover_cdf=crossover_table(crossover_cdf),
         mutation_cdf=np.array(mutation_cdf, np.uint64),
         mutation_mean=1.0,
-        target_cum=np.concatenate([[0], np.cumsum([segment.length for segment in target])]).astype(np.int64),
+        target_cum=target_cum,
+        target_guide=target_guide(target_cum),
         target_axis_start=np.array([segment.axis_start for segment in target], np.uint64),
         target_axis_end=np.array([segment.axis_end for segment in target], np.uint64),
         s_nodes=np.array(s_nodes),
@@ -681,6 +692,7 @@ def town_tables(
         mark_axis=closed(np.array(mark_axis, np.uint32)),
         mark_grid=grid_of(np.array(mark_axis, np.uint64)),
         masks=masks,
+        odd_words=odd_words(masks),
         mark_weight=padded,
         plain_weight=plain_weight,
         mark_total=np.array(total),

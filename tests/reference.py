@@ -25,7 +25,8 @@ COVERED_BY = {
     "mend_words": "splice",
     # these ask for memory and change no value
     "prefetch": "make_gametes",
-    "prefetch_rows": "make_gametes",
+    "fetch_row": "log_fitness",
+    "fetch_rows": "make_gametes",
     "rare_correction": "common_correction",
     "segment_at": "nodes_at",
     "sum_words": "word_sum",

@@ -12,7 +12,7 @@ import reference as ref
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admix.engines.native.cohort_kernels import SEEN_WORDS
+from admix.engines.native.cohort_kernels import TAGS
 
 LETHAL = ref.set_effects(-0.999999999, 0.0)
 KINDS = [
@@ -51,7 +51,7 @@ COHORTS = {
     "one site": cohort(5, 3, 1, 1),
     "nothing": cohort(6, 3, 0, 0),
     "all homozygous": cohort(7, 3, 90, 70, share=1.0),
-    "numbers alike in their low bits": cohort(9, 3, 60, 20, gap=64 * SEEN_WORDS),
+    "numbers alike in their low bits": cohort(9, 3, 60, 20, gap=TAGS),
     "nobody carries any": cohort(8, 3, 90, 70, share=0.0),
 }
 

@@ -18,7 +18,8 @@ import reference as ref
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from admix.engines.native.tables import poisson_cdf
+from admix.engines.native.gametes import GUIDE_SHIFT
+from admix.engines.native.tables import poisson_cdf, target_guide
 
 EDGE = [0, 1, 62, 63, 64, 65, 127, 128, 191, 192]
 """Bits around the boundaries of words."""
@@ -357,6 +358,14 @@ def test_new_mutations(part: tuple[int, int], key: int) -> None:
         made = ref.new_mutations(key, 12, g, counts[g], TARGET, NODES, DOMINANCE)
         expected.update(zip(mine, made, strict=True))
     assert found == expected
+
+
+@pytest.mark.parametrize("lengths", [[1], [4096], [4097], [1, 5000, 3, 9000, 4096, 1, 1, 20_000]])
+def test_target_guide(lengths: list[int]) -> None:
+    """The segment of every 4096th base, from a list that names the segment of each base."""
+    of_base = [j for j, length in enumerate(lengths) for _ in range(length)]
+    guide = target_guide(np.concatenate([[0], np.cumsum(lengths)]))
+    assert guide.tolist() == of_base[:: 2**GUIDE_SHIFT]
 
 
 def test_new_mutations_reach_every_segment_and_bin() -> None:

@@ -329,8 +329,8 @@ class Backward:
             m: dict[str, np.ndarray] = {name: np.empty(int(offset[-1]), kind) for name, kind in COLUMNS.items()}
             gk.new_mutations(
                 key, now.tick, np.array([0, n2], np.int64), offset, np.arange(offset[-1]), t.target_cum,
-                t.target_axis_start, t.target_axis_end, t.s_nodes, t.h_bins, m["site"], m["axis"], m["s"], m["h"],
-                m["effect"], m["correction"], m["uid"], m["born"],
+                t.target_guide, t.target_axis_start, t.target_axis_end, t.s_nodes, t.h_bins, m["site"], m["axis"],
+                m["s"], m["h"], m["effect"], m["correction"], m["uid"], m["born"],
             )  # fmt: skip
             hap = np.repeat(np.arange(n2), counts)
             node = np.empty(len(hap), np.int32)

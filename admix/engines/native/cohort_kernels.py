@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import LOW6, LOW32, ONE, SHIFT6, lowest
-from admix.engines.native.gametes import PAD, insert_key, pad, word_sum
+from admix.engines.native.bits import LOW32, ONE, SHIFT6, lowest
+from admix.engines.native.strands import PAD, fetch_row, insert_key, pad, word_sum
 
 _ZERO = np.uint64(0)
-SEEN_WORDS = 512
-_SEEN_BITS = 64 * SEEN_WORDS
-SEEN_MASK = np.uint64(_SEEN_BITS - 1)
+TAGS = 1 << 14
+TAG_MASK = np.uint64(TAGS - 1)
 RARE = -1
 """Recoding: the mutation goes to (or stays in) the list of rare ones."""
 DROP = -2
@@ -25,45 +24,53 @@ DROP = -2
 
 
 @njit(nogil=True)
-def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any) -> Any:
+def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any, both: Any, held: Any) -> Any:
     """Sum over sites where both rows have the bit of log(1 + s) - 2 log(1 + hs).
 
     ``words`` int32 lists the words in which ``mask`` (uint64, a word each) has any site with a correction.
+    ``both`` uint64 and ``held`` int32 are scratch, as long as the rows.
     """
-    total = np.int64(0)
+    # few words hold such a site twice: no branch is taken before they are known
+    for w in range(a.shape[0]):
+        both[w] = a[w] & b[w] & mask[w]
+    n = 0
     for j in range(words.shape[0]):
-        w = np.uint64(words[j])
-        total += word_sum(a[w] & b[w] & mask[w], w << SHIFT6, correction)
+        held[n] = words[j]
+        n += np.int64(both[words[j]] != _ZERO)
+    total = np.int64(0)
+    for j in range(n):
+        w = np.uint64(held[j])
+        total += word_sum(both[w], w << SHIFT6, correction)
     return total
 
 
 @njit(nogil=True)
-def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, seen: Any) -> Any:
+def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, tags: Any, tag: Any, held: Any) -> Any:
     """The same for two lists of rare keys.
 
-    ``seen`` uint64[SEEN_WORDS] is scratch, all 0 before and after: a bit for each id of ``a`` modulo its size
-    tells at once of most ids of ``b`` that they are not in ``a``, where a merge would wait at every step.
+    A ``tag`` in ``tags`` uint8[TAGS] at each id of ``a`` modulo its size tells at once of most ids of ``b`` that
+    they are not in ``a``, where a merge would wait at every step; where the tag is there already, an id is looked
+    for in vain. ``held`` uint64 is scratch, longer than the lists.
     """
     for i in range(n_a):
-        m = a[i] & SEEN_MASK
-        seen[m >> SHIFT6] |= ONE << (m & LOW6)
-    total = np.int64(0)
+        tags[a[i] & TAG_MASK] = tag
+    n = 0
     for k in range(n_b):
-        m = b[k] & SEEN_MASK
-        if seen[m >> SHIFT6] & (ONE << (m & LOW6)):
-            key = b[k]
-            lo = 0
-            hi = n_a
-            while lo < hi:
-                mid = (lo + hi) >> 1
-                if a[mid] < key:
-                    lo = mid + 1
-                else:
-                    hi = mid
-            if lo < n_a and a[lo] == key:
-                total += correction[key & LOW32]
-    for i in range(n_a):
-        seen[(a[i] & SEEN_MASK) >> SHIFT6] = _ZERO
+        held[n] = b[k]
+        n += np.int64(tags[b[k] & TAG_MASK] == tag)
+    total = np.int64(0)
+    for k in range(n):
+        key = held[k]
+        lo = 0
+        hi = n_a
+        while lo < hi:
+            mid = (lo + hi) >> 1
+            if a[mid] < key:
+                lo = mid + 1
+            else:
+                hi = mid
+        if lo < n_a and a[lo] == key:
+            total += np.int64(correction[key & LOW32])
     return total
 
 
@@ -78,13 +85,23 @@ def log_fitness(
     log(1 + hs) and over homozygous ones of log(1 + s), written as both haplotypes' sums of log(1 + hs)
     (``load`` int64[2N]) and a correction where both carry the mutation.
     """
-    seen = np.zeros(SEEN_WORDS, np.uint64)
+    n_words = bits.shape[1] if words.shape[0] else 0
+    both = np.empty(n_words, np.uint64)
+    held_words = np.empty(n_words + 1, np.int32)
+    held_keys = np.empty(rare.shape[1] + 1, np.uint64)
+    tags = np.zeros(TAGS, np.uint8)
     for i in range(span[0], span[1]):
         a = 2 * i
         b = a + 1
+        if i + 1 < span[1]:
+            fetch_row(bits, a + 2, n_words)
+            fetch_row(bits, a + 3, n_words)
+            fetch_row(rare, a + 2, n_rare[a + 2])
+            fetch_row(rare, a + 3, n_rare[a + 3])
         total = load[a] + load[b]
-        total += common_correction(bits[a], bits[b], words, mask, site_correction)
-        total += rare_correction(rare[a], n_rare[a], rare[b], n_rare[b], correction, seen)
+        if n_words:
+            total += common_correction(bits[a], bits[b], words, mask, site_correction, both, held_words)
+        total += rare_correction(rare[a], n_rare[a], rare[b], n_rare[b], correction, tags, np.uint8(i & 255), held_keys)
         out[i] = total
 
 
@@ -229,6 +246,11 @@ def flagged_log_fitness(
     for i in range(span[0], span[1]):
         a = 2 * i
         b = a + 1
+        if i + 1 < span[1]:
+            fetch_row(bits, a + 2, bits.shape[1])
+            fetch_row(bits, a + 3, bits.shape[1])
+            fetch_row(rare, a + 2, n_rare[a + 2])
+            fetch_row(rare, a + 3, n_rare[a + 3])
         total = np.int64(0)
         for j in range(site_mask.shape[0]):
             w = np.uint64(j)

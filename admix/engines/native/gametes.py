@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernels that make gametes: parents, crossovers, common sites as bits, rare sites as lists, markers.
+"""Kernels that make gametes: parents, crossovers, new mutations, and all of it together (see also strands).
 
 All arrays are given and preallocated; a call fills the rows that it is told to fill and nothing else,
 so calls on disjoint rows may run at the same time. See ``docs/engine.md`` for the representation.
@@ -12,32 +12,24 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import (
-    ALL,
-    GOLDEN,
-    LOW6,
-    LOW32,
-    ONE,
-    SHIFT6,
-    below,
-    count_from,
-    lowest,
-    mix,
-    popcount,
-    prefetch,
-    stream,
-    unit,
+from admix.engines.native.bits import GOLDEN, LOW32, ONE, SHIFT6, below, count_from, lowest, mix, popcount, stream, unit
+from admix.engines.native.strands import (
+    PAD,
+    copy_runs_and_sums,
+    fetch_rows,
+    insert_key,
+    mend_words,
+    pad,
+    splice,
+    splice_rare,
+    sum_cut_words,
 )
 
 _S32 = np.uint64(32)
 _ZERO = np.uint64(0)
 MAX_CUTS = 1024
 """Room for crossovers and chromosome ends in one gamete; a map of 400 M stays far below it."""
-EIGHT = np.uint64(8)
-CHUNK = np.uint64(16)
-"""Words that are copied at a time."""
-PAD = 8
-"""Keys of all ones that end every row of rare keys."""
+GUIDE_SHIFT = 12
 ONE_LOG = 1 << 26
 """Fixed-point unit of log fitness: all log effects are whole multiples of 2**-26."""
 
@@ -178,129 +170,6 @@ def first_at(x: Any, axis: Any, grid: Any, shift: Any) -> Any:
 
 
 @njit(nogil=True)
-def copy8(row: Any, o: Any, source: Any, i: Any) -> None:
-    """Copy 8 values from ``source[i]`` on to ``row[o]`` on (uint64 indices).
-
-    All are read before any is written: only then may the compiler use vector instructions, as it can't know that
-    the arrays don't overlap.
-    """
-    v0 = source[i]
-    v1 = source[i + np.uint64(1)]
-    v2 = source[i + np.uint64(2)]
-    v3 = source[i + np.uint64(3)]
-    v4 = source[i + np.uint64(4)]
-    v5 = source[i + np.uint64(5)]
-    v6 = source[i + np.uint64(6)]
-    v7 = source[i + np.uint64(7)]
-    row[o] = v0
-    row[o + np.uint64(1)] = v1
-    row[o + np.uint64(2)] = v2
-    row[o + np.uint64(3)] = v3
-    row[o + np.uint64(4)] = v4
-    row[o + np.uint64(5)] = v5
-    row[o + np.uint64(6)] = v6
-    row[o + np.uint64(7)] = v7
-
-
-@njit(nogil=True)
-def copy_runs(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """Copy whole words of strand ``a``, changing to ``b`` and back after each word that has an edge in it.
-
-    ``edges`` int64 are bit indices, non-decreasing. Words are copied CHUNK at a time and what was too many is
-    overwritten by the next run: runs end unforeseeably, and a loop that does so costs more than the words.
-    """
-    n_words = np.uint64(row.shape[0])
-    x = _ZERO
-    for j in range(n_edges + 1):
-        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
-        last = min(last, n_words - ONE)
-        source = b if j & 1 else a
-        while x <= last:
-            if x + CHUNK <= n_words:
-                copy8(row, x, source, x)
-                copy8(row, x + EIGHT, source, x + EIGHT)
-                x += CHUNK
-            else:
-                row[x] = source[x]
-                x += ONE
-        x = last + ONE
-
-
-@njit(nogil=True)
-def copy_runs_and_sums(
-    row: Any, a: Any, b: Any, row_sums: Any, sums_a: Any, sums_b: Any, edges: Any, n_edges: Any
-) -> None:
-    """The same for words and their int32 sums side by side."""
-    n_words = np.uint64(row.shape[0])
-    x = _ZERO
-    for j in range(n_edges + 1):
-        last = np.uint64(edges[j]) >> SHIFT6 if j < n_edges else n_words - ONE
-        last = min(last, n_words - ONE)
-        source = b if j & 1 else a
-        source_sums = sums_b if j & 1 else sums_a
-        while x <= last:
-            if x + CHUNK <= n_words:
-                copy8(row, x, source, x)
-                copy8(row, x + EIGHT, source, x + EIGHT)
-                copy8(row_sums, x, source_sums, x)
-                copy8(row_sums, x + EIGHT, source_sums, x + EIGHT)
-                x += CHUNK
-            else:
-                row[x] = source[x]
-                row_sums[x] = source_sums[x]
-                x += ONE
-        x = last + ONE
-
-
-@njit(nogil=True)
-def splice(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """Fill ``row`` with the bits of strand ``a``, changing to ``b`` and back at each edge (see copy_runs)."""
-    copy_runs(row, a, b, edges, n_edges)
-    mend_words(row, a, b, edges, n_edges)
-
-
-@njit(nogil=True)
-def mend_words(row: Any, a: Any, b: Any, edges: Any, n_edges: Any) -> None:
-    """Put right the words with an edge in them: every edge changes the strand of the bits from it on."""
-    n_words = np.uint64(row.shape[0])
-    for j in range(n_edges):
-        w = np.uint64(edges[j]) >> SHIFT6
-        if w < n_words:
-            high = ALL << (np.uint64(edges[j]) & LOW6)
-            row[w] = (row[w] & ~high) | ((a[w] if j & 1 else b[w]) & high)
-
-
-@njit(nogil=True)
-def word_sum(x: Any, base: Any, effect: Any) -> Any:
-    """Sum of the int32 effects of the set bits of a word whose first site is ``base`` (uint64)."""
-    total = np.int64(0)
-    while x != _ZERO:
-        total += effect[base + np.uint64(lowest(x))]
-        x &= x - ONE
-    return total
-
-
-@njit(nogil=True)
-def whole_word_sum(x: Any, base: Any, effect: Any) -> Any:
-    """The same by looking at all 64 sites: no branch depends on the word, which is faster from ten bits on."""
-    total = np.int64(0)
-    for t in range(64):
-        chosen = np.int32((x >> np.uint64(t)) & ONE)
-        total += np.int64(effect[base + np.uint64(t)] & -chosen)
-    return total
-
-
-@njit(nogil=True)
-def sum_cut_words(row_sums: Any, row: Any, edges: Any, n_edges: Any, effect: Any) -> None:
-    """Fill in the sums of the words of ``row`` that have an edge in them."""
-    n_words = np.uint64(row.shape[0])
-    for j in range(n_edges):
-        w = np.uint64(edges[j]) >> SHIFT6
-        if w < n_words:
-            row_sums[w] = whole_word_sum(row[w], w << SHIFT6, effect)
-
-
-@njit(nogil=True)
 def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) -> None:
     """Turn axis cuts into bit edges: the first site at or after each cut."""
     for j in range(n):
@@ -308,79 +177,16 @@ def edges_of(cuts: Any, n: Any, axis: Any, grid: Any, shift: Any, edges: Any) ->
 
 
 @njit(nogil=True)
-def splice_rare(row: Any, a: Any, b: Any, cuts: Any, n_cuts: Any) -> Any:
-    """Fill ``row`` with the keys of strand ``a``, changing to ``b`` and back at each cut; return how many.
-
-    Keys are uint64, axis position in the high half, sorted, and end with ``PAD`` keys of all ones, which lets
-    eight keys be copied and compared at a time (segments are short, and a loop that ends after an
-    unforeseeable number of keys costs more than the keys). ``row`` needs room for both lists, and is padded.
-    """
-    # unsigned, so that no index can count from the end of the array
-    i = _ZERO
-    k = _ZERO
-    o = _ZERO
-    for j in range(n_cuts + 1):
-        end = (cuts[j] << _S32) if j < n_cuts else ALL
-        if j & 1:
-            o, k = take_keys(row, o, b, k, end)
-            i = skip_keys(a, i, end)
-        else:
-            o, i = take_keys(row, o, a, i, end)
-            k = skip_keys(b, k, end)
-    pad(row, o)
-    return np.int64(o)
-
-
-@njit(nogil=True)
-def take_keys(row: Any, o: Any, keys: Any, i: Any, end: Any) -> Any:
-    """Copy the keys from ``i`` on that are below ``end`` to ``row`` at ``o``; return the places reached."""
-    while True:
-        c = np.int64(0)
-        for t in range(PAD):
-            c += np.int64(keys[i + np.uint64(t)] < end)
-        copy8(row, o, keys, i)
-        i += np.uint64(c)
-        o += np.uint64(c)
-        if c < PAD:
-            return o, i
-
-
-@njit(nogil=True)
-def skip_keys(keys: Any, i: Any, end: Any) -> Any:
-    """The place of the first key from ``i`` on that is not below ``end``."""
-    while True:
-        c = np.int64(0)
-        for t in range(PAD):
-            c += np.int64(keys[i + np.uint64(t)] < end)
-        i += np.uint64(c)
-        if c < PAD:
-            return i
-
-
-@njit(nogil=True)
-def pad(row: Any, n: Any) -> None:
-    """End a row of ``n`` keys."""
-    for t in range(PAD):
-        row[np.uint64(n) + np.uint64(t)] = ALL
-
-
-@njit(nogil=True)
-def insert_key(row: Any, n: Any, key: Any) -> None:
-    """Put a key into its place in a sorted row of ``n`` keys."""
-    i = n
-    while i > 0 and row[i - 1] > key:
-        row[i] = row[i - 1]
-        i -= 1
-    row[i] = key
-
-
-@njit(nogil=True)
-def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any, plain_weight: Any, out: Any) -> None:
+def weigh(row: Any, masks: Any, odd_words: Any, weight: Any, plain_weight: Any, out: Any) -> None:
     """Sum the weights of a marker row's set bits: all, functional, far -> ``out`` int64[3].
 
-    ``plain``, ``odd``, ``functional`` and ``far`` are masks, uint64[w]; markers in ``plain`` all weigh
-    ``plain_weight``; those in ``odd`` have their own ``weight`` int64[64 w].
+    ``masks`` uint64[4, w] are of the plain, the odd, the functional and the far markers: the plain ones all weigh
+    ``plain_weight``, the odd ones have their own ``weight`` int64[64 w] and are in ``odd_words`` int32 only.
     """
+    plain = masks[0]
+    odd = masks[1]
+    functional = masks[2]
+    far = masks[3]
     c0 = 0
     c1 = 0
     c2 = 0
@@ -392,11 +198,12 @@ def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any
     t0 = c0 * plain_weight
     t1 = c1 * plain_weight
     t2 = c2 * plain_weight
-    for w in range(row.shape[0]):
+    for j in range(odd_words.shape[0]):
+        w = np.uint64(odd_words[j])
         x = row[w] & odd[w]
         while x != _ZERO:
             low = x & (~x + ONE)
-            v = weight[w * 64 + np.int64(lowest(x))]
+            v = weight[(w << SHIFT6) + np.uint64(lowest(x))]
             t0 += v
             if functional[w] & low:
                 t1 += v
@@ -409,11 +216,11 @@ def weigh(row: Any, plain: Any, odd: Any, functional: Any, far: Any, weight: Any
 
 
 @njit(nogil=True, cache=True)
-def weigh_rows(span: Any, marks: Any, masks: Any, weight: Any, plain_weight: Any, out: Any) -> None:
+def weigh_rows(span: Any, marks: Any, masks: Any, odd_words: Any, weight: Any, plain_weight: Any, out: Any) -> None:
     """Fill ``out`` int64[planes, n, 3] with the weighted markers of rows [span[0], span[1]): see weigh."""
     for g in range(span[0], span[1]):
         for q in range(marks.shape[0]):
-            weigh(marks[q, g], masks[0], masks[1], masks[2], masks[3], weight, plain_weight, out[q, g])
+            weigh(marks[q, g], masks, odd_words, weight, plain_weight, out[q, g])
 
 
 @njit(nogil=True, cache=True)
@@ -425,13 +232,14 @@ def count_mutations(key: Any, tick: Any, cdf: Any, counts: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def new_mutations(
-    key: Any, tick: Any, gametes: Any, offset: Any, ids: Any, target_cum: Any, target_axis_start: Any,
-    target_axis_end: Any, s_nodes: Any, h_bins: Any, site: Any, axis: Any, s: Any, h: Any, effect: Any,
-    correction: Any, uid: Any, born: Any,
+    key: Any, tick: Any, gametes: Any, offset: Any, ids: Any, target_cum: Any, target_guide: Any,
+    target_axis_start: Any, target_axis_end: Any, s_nodes: Any, h_bins: Any, site: Any, axis: Any, s: Any, h: Any,
+    effect: Any, correction: Any, uid: Any, born: Any,
 ) -> None:  # fmt: skip
     """Draw the new mutations of gametes [gametes[0], gametes[1]) into the mutation table.
 
-    ``offset`` int64[n + 1] are running counts; mutation ``k`` gets the id ``ids[k]``. Of each: ``site`` (base
+    ``target_guide[j]`` int32 is the segment of base ``j << GUIDE_SHIFT``. ``offset`` int64[n + 1] are running
+    counts; mutation ``k`` gets the id ``ids[k]``. Of each: ``site`` (base
     number in the target), ``axis`` position, ``s``, ``h``, ``effect`` = log(1 + hs) and ``correction`` =
     log(1 + s) - 2 log(1 + hs) in units of 2**-26, a random 64-bit ``uid`` and the tick in which it was ``born``.
     """
@@ -443,14 +251,9 @@ def new_mutations(
             m = ids[k]
             state += GOLDEN
             t = np.int64(below(mix(state), total))
-            lo = 0
-            hi = target_cum.shape[0] - 1
-            while hi - lo > 1:
-                mid = (lo + hi) >> 1
-                if target_cum[mid] <= t:
-                    lo = mid
-                else:
-                    hi = mid
+            lo = np.int64(target_guide[t >> GUIDE_SHIFT])
+            while target_cum[lo + 1] <= t:
+                lo += 1
             span = np.uint64(target_cum[lo + 1] - target_cum[lo])
             room = target_axis_end[lo] - target_axis_start[lo]
             axis[m] = target_axis_start[lo] + np.uint64(t - target_cum[lo]) * room // span
@@ -477,20 +280,6 @@ def set_effects(s: Any, h: Any, m: Any, effect: Any, correction: Any) -> None:
     correction[m] = 64 * np.int64(np.rint((np.log1p(s) - 2 * het) * (ONE_LOG / 64)))
 
 
-@njit(nogil=True)
-def prefetch_rows(parent: Any, o: Any, new: Any, rows: Any, out: Any, width: Any, step: Any) -> None:
-    """Ask for the next gamete's rows: both parental ones (where the parent is ``new``) and its own, ``o``.
-
-    ``step`` values fill a cache line of 64 bytes. Rows lie anywhere in memory, and waiting for the first lines of
-    each costs more than copying them.
-    """
-    for j in range(0, width, step):
-        if new:
-            prefetch(rows, 2 * parent, j)
-            prefetch(rows, 2 * parent + 1, j)
-        prefetch(out, o, j)
-
-
 @njit(nogil=True, cache=True)
 def make_gametes(
     # which: stream key, tick, gamete numbers, the rows they fill, in what order, and the part [span[0], span[1])
@@ -501,7 +290,7 @@ def make_gametes(
     # the parents' deme: common sites, rare sites
     axis: Any, grid: Any, shift: Any, site_effect: Any, bits: Any, sums: Any, rare: Any, n_rare: Any, effect: Any,
     # markers
-    mark_axis: Any, mark_grid: Any, marks: Any, masks: Any, mark_weight: Any, plain_weight: Any,
+    mark_axis: Any, mark_grid: Any, marks: Any, masks: Any, odd_words: Any, mark_weight: Any, plain_weight: Any,
     # new mutations
     mut_offset: Any, mut_ids: Any, mut_axis: Any,
     # out
@@ -536,6 +325,7 @@ def make_gametes(
     edges = np.empty(MAX_CUTS + 1, np.int64)
     n_words = out_bits.shape[1]
     n_planes = marks.shape[0]
+    n_mark_words = marks.shape[2]
     room = out_rare.shape[1]
     short = 0
     for k in range(span[0], span[1]):
@@ -543,16 +333,18 @@ def make_gametes(
         o = places[order[k]]
         state = stream(key, tick, g) + GOLDEN
         p = np.int64(parents[g])
+        # the next gamete's rows are asked for in two lots: all at once would fill the queue of outstanding lines
+        place = o
+        pair = np.int64(-1)
+        keys = np.int64(0)
         if k + 1 < span[1]:
-            following = np.int64(parents[rows[order[k + 1]]])
             place = places[order[k + 1]]
-            new = following != p
-            keys = max(n_rare[2 * following], n_rare[2 * following + 1]) + PAD
-            prefetch_rows(following, place, new, bits, out_bits, n_words, 8)
-            prefetch_rows(following, place, new, sums, out_sums, n_words, 16)
-            prefetch_rows(following, place, new, rare, out_rare, keys, 8)
-            for q in range(n_planes):
-                prefetch_rows(following, place, new, marks[q], out_marks[q], marks.shape[2], 8)
+            following = np.int64(parents[rows[order[k + 1]]])
+            if following != p:
+                pair = 2 * following
+            keys = np.int64(max(n_rare[2 * following], n_rare[2 * following + 1]) + PAD)
+            fetch_rows(bits, pair, n_words, out_bits, place, 8)
+            fetch_rows(sums, pair, n_words, out_sums, place, 16)
         n_cuts, first = crossovers(state, chrom_axis, crossover_cdf, cuts)
         a = 2 * p + first
         b = 2 * p + 1 - first
@@ -563,6 +355,10 @@ def make_gametes(
         load = np.int64(0)
         for w in range(n_words):
             load += out_sums[o, w]
+        if k + 1 < span[1]:
+            fetch_rows(rare, pair, keys, out_rare, place, 8)
+            for q in range(n_planes):
+                fetch_rows(marks[q], pair, n_mark_words, out_marks[q], place, 8)
         need = n_rare[a] + n_rare[b] + mut_offset[g + 1] - mut_offset[g] + 2 * PAD
         if need > room:
             short = max(short, need)
@@ -581,14 +377,5 @@ def make_gametes(
             edges_of(cuts, n_cuts, mark_axis, mark_grid, shift, edges)
             for q in range(n_planes):
                 splice(out_marks[q, o], marks[q, a], marks[q, b], edges, n_cuts)
-                weigh(
-                    out_marks[q, o],
-                    masks[0],
-                    masks[1],
-                    masks[2],
-                    masks[3],
-                    mark_weight,
-                    plain_weight,
-                    out_ancestry[q, o],
-                )
+                weigh(out_marks[q, o], masks, odd_words, mark_weight, plain_weight, out_ancestry[q, o])
     return short

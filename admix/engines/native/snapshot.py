@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from admix.engines.native.bits import ALL
-from admix.engines.native.gametes import PAD
 from admix.engines.native.mutations import COLUMNS
 from admix.engines.native.state import Deme, Rows, layout_of
+from admix.engines.native.strands import PAD
 from admix.engines.native.world import World
 
 Arrays = dict[str, np.ndarray]

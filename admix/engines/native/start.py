@@ -9,8 +9,9 @@ import numpy as np
 from numba import njit
 
 from admix.engines.native.bits import ALL, GOLDEN, ONE, below, mix, stream
-from admix.engines.native.gametes import PAD, set_effects
+from admix.engines.native.gametes import set_effects
 from admix.engines.native.state import MAX_COMMON_EFFECT, Deme, Rows, layout_of
+from admix.engines.native.strands import PAD
 from admix.engines.native.world import COMMON, World, room_for
 
 Draw = tuple[np.ndarray, np.ndarray, np.ndarray]

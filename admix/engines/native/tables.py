@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import poisson
 
 from admix.base_axis import base_axis
+from admix.engines.native.gametes import GUIDE_SHIFT
 from admix.engines.native.state import closed, grid_of, pack
 from admix.genome import Genome
 from admix.selection import Selection
@@ -23,8 +24,9 @@ class Tables:
     ``crossover_cdf`` uint64[c, k] and ``mutation_cdf`` uint64[k]: cumulative Poisson probabilities times
     2**32. Markers, padded to whole words: ``mark_axis`` uint32[m + 1] (closed by a
     last position), ``mark_grid``, ``masks`` uint64[4, v]
-    (ordinary weight; any other; functional; far), ``mark_weight`` int64[64 v]; ``mark_total`` int64[3] the
-    summed weights (all, functional, far).
+    (ordinary weight; any other; functional; far), ``odd_words`` int32 the words with any of other weight,
+    ``mark_weight`` int64[64 v]; ``mark_total`` int64[3] the summed weights (all, functional, far).
+    ``target_guide``: see `new_mutations`.
     """
 
     chrom_axis: np.ndarray
@@ -32,6 +34,7 @@ class Tables:
     mutation_cdf: np.ndarray
     mutation_mean: float
     target_cum: np.ndarray
+    target_guide: np.ndarray
     target_axis_start: np.ndarray
     target_axis_end: np.ndarray
     s_nodes: np.ndarray
@@ -39,6 +42,7 @@ class Tables:
     mark_axis: np.ndarray
     mark_grid: np.ndarray
     masks: np.ndarray
+    odd_words: np.ndarray
     mark_weight: np.ndarray
     plain_weight: int
     mark_total: np.ndarray
@@ -60,6 +64,12 @@ def poisson_cdf(mean: float) -> np.ndarray:
     cdf = np.floor(poisson.cdf(np.arange(top), mean) * _TWO32).astype(np.uint64)
     cdf[-1] = np.uint64(1 << 32)
     return cdf
+
+
+def target_guide(cumulative: np.ndarray) -> np.ndarray:
+    """The segment of the target that holds every 2**GUIDE_SHIFT-th base (int32), from running sums of lengths."""
+    bases = np.arange(0, max(1, int(cumulative[-1])), 1 << GUIDE_SHIFT)
+    return (np.searchsorted(cumulative, bases, side="right") - 1).astype(np.int32)
 
 
 def build_tables(genome: Genome, selection: Selection) -> Tables:
@@ -92,6 +102,7 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         mutation_cdf=poisson_cdf(mean),
         mutation_mean=mean,
         target_cum=genome.target_cum.astype(np.int64),
+        target_guide=target_guide(genome.target_cum),
         target_axis_start=genome.target_axis_start.astype(np.uint64),
         target_axis_end=genome.target_axis_end.astype(np.uint64),
         s_nodes=effects.s_nodes,
@@ -99,6 +110,7 @@ def build_tables(genome: Genome, selection: Selection) -> Tables:
         mark_axis=closed(marker_axis),
         mark_grid=grid_of(marker_axis),
         masks=np.stack([mask(ordinary), mask(~ordinary), mask(functional), mask(far)]),
+        odd_words=np.flatnonzero(mask(~ordinary)).astype(np.int32),
         mark_weight=weight,
         plain_weight=plain,
         mark_total=np.array(

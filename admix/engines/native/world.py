@@ -14,6 +14,7 @@ from admix.engines.native import gametes as gk
 from admix.engines.native.bits import ALL
 from admix.engines.native.mutations import Mutations
 from admix.engines.native.state import GRID_SHIFT, MAX_COMMON_EFFECT, Deme, Layout, Rows, layout_of, pack
+from admix.engines.native.strands import PAD
 from admix.engines.native.tables import Tables
 from admix.engines.native.workers import LIGHT, Workers
 
@@ -204,8 +205,9 @@ class World:
         self.workers.run(
             n2,
             lambda span: gk.new_mutations(
-                key, tick, span, offset, ids, t.target_cum, t.target_axis_start, t.target_axis_end, t.s_nodes,
-                t.h_bins, m["site"], m["axis"], m["s"], m["h"], m["effect"], m["correction"], m["uid"], m["born"],
+                key, tick, span, offset, ids, t.target_cum, t.target_guide, t.target_axis_start, t.target_axis_end,
+                t.s_nodes, t.h_bins, m["site"], m["axis"], m["s"], m["h"], m["effect"], m["correction"],
+                m["uid"], m["born"],
             ),
             LIGHT,
         )  # fmt: skip
@@ -237,8 +239,8 @@ class World:
             return gk.make_gametes(
                 key, tick, numbers, places, order, span, parents, t.chrom_axis, t.crossover_cdf,
                 layout.axis, layout.grid, GRID_SHIFT, layout.effect, rows.bits, rows.sums, rows.rare, rows.n_rare,
-                m["effect"], t.mark_axis, t.mark_grid, marks, t.masks, t.mark_weight, t.plain_weight, offset, ids,
-                m["axis"], out.bits, out.sums, out.rare, out.n_rare, out.load, out.marks, out.ancestry,
+                m["effect"], t.mark_axis, t.mark_grid, marks, t.masks, t.odd_words, t.mark_weight, t.plain_weight,
+                offset, ids, m["axis"], out.bits, out.sums, out.rare, out.n_rare, out.load, out.marks, out.ancestry,
             )  # fmt: skip
 
         while short := max(self.workers.run(len(numbers), kernel), default=0):
@@ -330,7 +332,9 @@ class World:
         if self.n_planes:
             self.workers.run(
                 len(rows),
-                lambda span: gk.weigh_rows(span, rows.marks, t.masks, t.mark_weight, t.plain_weight, rows.ancestry),
+                lambda span: gk.weigh_rows(
+                    span, rows.marks, t.masks, t.odd_words, t.mark_weight, t.plain_weight, rows.ancestry
+                ),
             )
 
     def _merge(
@@ -393,7 +397,7 @@ class World:
         """Take every mutation away; markers stay."""
         nothing = np.zeros(0, np.int32)
         for deme in self.demes.values():
-            bare = Rows.empty(len(deme.rows), 1, 2 * gk.PAD, self.n_planes, self.tables.mark_words)
+            bare = Rows.empty(len(deme.rows), 1, 2 * PAD, self.n_planes, self.tables.mark_words)
             bare.rare.fill(ALL)
             bare.marks, bare.ancestry = deme.rows.marks, deme.rows.ancestry
             deme.rows, deme.layout, deme.fixed, deme.spare = (
