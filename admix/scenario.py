@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from admix.genome import Genome
 
 CATALOG = Path(__file__).with_name("catalog")
+MAX_SOURCES = 8
+"""Deleterious mutations carry a bit for each source that brought them."""
 SCALE_REASON = (
     "1 only: rescaling (N and t divided by Q; s, mu and r multiplied by it) gives the wrong answer to this"
     " question: it keeps the number of differences between the lineages and makes each cost Q times as much,"
@@ -490,6 +492,9 @@ def _check_pulses(scenario: Scenario) -> None:
                     plain(pulse.time),
                     f"{until}{since} years ago, since otherwise the {key} {name} {what}",
                 )
+        sources = list(dict.fromkeys(other.source for other in scenario.pulse[: i + 1]))
+        if len(sources) > MAX_SOURCES:
+            raise InputError(f"{where}.source", pulse.source, f"at most {MAX_SOURCES} different sources of pulses")
         if pulse.unit == "F1" and pulse.share > 0.5:
             raise InputError(
                 f"{where}.share",

@@ -500,6 +500,22 @@ def test_graph_with_pulses():
     assert load("reich").graph.pulses == []
 
 
+def test_no_more_sources_than_mutations_can_name():
+    tree = raw("petr2019")
+    tree["pulse"] = []
+    for k in range(9):
+        tree["demography"]["demes"].append(
+            {"name": f"other{k}", "ancestors": ["ancestral"], "epochs": [{"start_size": 50}]}
+        )
+        tree["pulse"].append(
+            {"name": f"p{k}", "source": f"other{k}", "target": "modern", "time": 55_000, "share": 0.01}
+        )
+    with pytest.raises(InputError, match=r"pulse\[8\].source: got 'other8'; allowed: at most 8 different sources"):
+        Scenario.from_tree(tree)
+    tree["pulse"][8]["source"] = "other0"
+    assert len(Scenario.from_tree(tree).pulse) == 9
+
+
 def test_scenario_does_not_change():
     scenario = load("reich")
     with pytest.raises(Exception, match="frozen"):
