@@ -11,7 +11,6 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pandas as pd
 
 from admix import results, schedule, trees
 from admix.ancestry import labels_at
+from admix.background import Gate, each
 from admix.base_axis import base_axis
 from admix.engines.coalescent import RESULTS_VERSION, check_samples, simulate_chromosome
 from admix.engines.native.branch import SPREAD_BINS, Records
@@ -30,7 +30,7 @@ from admix.genome import Genome
 from admix.genome_layout import Bool, Int64
 from admix.progress import Progress
 from admix.results import RunWriter
-from admix.run_plan import Estimate, RunOptions
+from admix.run_plan import Estimate, RunOptions, resolved
 from admix.run_record import Clock, frames, provenance
 from admix.scenario import Scenario
 from admix.selection import Selection
@@ -63,15 +63,6 @@ class _Plan:
     to: str
     threads: int
     mutation_rate: float
-
-    @property
-    def resolved(self) -> Scenario:
-        """The scenario with a ``run:`` block that repeats this run."""
-        o = self.options
-        return self.scenario.with_run(
-            seed=o.seed, replicates=o.replicates, generations=o.generations, twin=o.twin or "none", trees=o.trees,
-            trees_to="split" if self.to == "split" else None,
-        )  # fmt: skip
 
 
 def run(scenario: Scenario, options: RunOptions, progress: Progress | None = None) -> Path:
@@ -109,15 +100,14 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
                 writer.table(name, frame)
             stems = {name.removesuffix(".tsv"): frame for name, frame in whole.items()}
             writer.json("summary.json", results.summarise(stems, plan.scenario))
-            writer.text("scenario.yaml", plan.resolved.to_yaml())
+            writer.text("scenario.yaml", resolved(plan.scenario, plan.options).to_yaml())
         more: Row = {"engine": ENGINE, "history": [], "cache": None}
         writer.json("provenance.json", provenance(plan.genome, RESULTS_VERSION, plan.threads, clock, more))
         path = writer.seal()
     progress.update(_PICTURES, 0.4)
     from admix import plots  # matplotlib: not for a dry run
 
-    # the others are of generations that nobody may have been sampled in
-    plots.draw_all(results.read_run(path), path / "figures", figures=["model"])
+    plots.draw_all(results.read_run(path), path / "figures")
     progress.done(_PICTURES)
     return path
 
@@ -131,7 +121,7 @@ def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
     stored = sum(map(sum, edges)) * options.replicates * _BYTES_IN_FILE if options.trees is not False else 0.0
     return Estimate(
         seconds_first=seconds,
-        seconds_cached=seconds,
+        seconds_cached=None,
         memory_bytes=4e8 + plan.threads * max(map(max, edges)) * _BYTES_IN_MEMORY,
         disk_bytes=stored,
         stages=stages,
@@ -150,8 +140,11 @@ def _resolve(scenario: Scenario, options: RunOptions) -> _Plan:
             raise InputError(option, given, rule)
     neutral = is_neutral(scenario.build_selection())
     if not neutral and options.twin != "neutral":
-        rule = f"a scenario without selection (selection.dfe.kind: neutral), or --twin neutral, with --engine {ENGINE}"
-        raise InputError("selection", scenario.to_tree()["selection"]["dfe"], rule)
+        rule = (
+            f"native, as {scenario.name} has selection; or add --twin neutral to do without it, or take a neutral"
+            " scenario (selection.dfe.kind: neutral), as fstatistics"
+        )
+        raise InputError("--engine", options.engine, rule)
     rate = scenario.build_selection().mutation_rate if neutral and options.twin != "neutral" else 0.0
     to = "ancestors" if neutral and options.twin != "neutral" else options.trees_to
     if options.trees is False and options.trees_to != "pulse":
@@ -243,11 +236,11 @@ def _branch(plan: _Plan, branch: str, replicate: int, writer: RunWriter, progres
     """Simulate all chromosomes of a branch and write their tree files; return the rows of its tables."""
     genome, axis = plan.genome, base_axis(plan.genome)
     label = _label(plan, branch, replicate)
-    digest = trees.run_digest(plan.resolved)
+    digest = trees.run_digest(resolved(plan.scenario, plan.options))
     cost = [_cost(plan, branch, float(m))[0] for m in genome.chrom_morgans]
     sources = [plan.schedules[branch].deme_names[s] for s in plan.schedules[branch].sources()]
 
-    def make(c: int) -> np.ndarray:
+    def make(c: int, gate: Gate) -> np.ndarray:
         ts = simulate_chromosome(
             plan.schedules[branch], genome, genome.chroms[c], plan.groups[branch], plan.options.seed,
             branch=branch, replicate=replicate, twin=plan.twin, to=plan.to, last_tick=plan.last[branch],
@@ -256,31 +249,23 @@ def _branch(plan: _Plan, branch: str, replicate: int, writer: RunWriter, progres
         )  # fmt: skip
         if plan.options.trees is not False:
             place = trees.tree_path("", branch, replicate, plan.twin, genome.chroms[c])
-            trees.write(ts, writer.path(str(place).replace(os.sep, "/")))
+            with gate.inside():
+                trees.write(ts, writer.path(str(place).replace(os.sep, "/")))
         return labels_at(ts, axis.marker_bp[axis.marker_chrom == c], sources=sources)
 
     progress.start(label)
     found: dict[int, np.ndarray] = {}
-    with clock.part(label), warnings.catch_warnings(), ThreadPoolExecutor(plan.threads) as pool:
+    with clock.part(label), warnings.catch_warnings():
         # tszip silences this warning of zipfile while it writes, but several threads lift each other's silence
         warnings.filterwarnings("ignore", "Duplicate name", UserWarning)
-        order = sorted(range(len(cost)), key=lambda c: -cost[c])
-        waiting: dict[Future[np.ndarray], int] = {pool.submit(make, c): c for c in order}
-        try:
-            while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    c = waiting.pop(future)
-                    found[c] = future.result()
-                    done = sum(cost[k] for k in found) / sum(cost)
-                    progress.update(label, done, f"{len(found)} of {len(cost)} chromosomes")
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
+        for c, marks in each(sorted(range(len(cost)), key=lambda c: -cost[c]), make, plan.threads):
+            found[c] = marks
+            done = sum(cost[k] for k in found) / sum(cost)
+            progress.update(label, done, f"{len(found)} of {len(cost)} chromosomes")
     progress.done(label)
     names = {"branch": branch, "replicate": replicate, "twin": plan.twin}
-    marks = np.concatenate([found[c] for c in range(len(cost))], axis=1)
-    return records(plan.schedules[branch], genome, plan.groups[branch], marks, names, plan.last[branch])
+    whole = np.concatenate([found[c] for c in range(len(cost))], axis=1)
+    return records(plan.schedules[branch], genome, plan.groups[branch], whole, names, plan.last[branch])
 
 
 def records(
