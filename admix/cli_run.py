@@ -30,10 +30,10 @@ def put_together(
 
     written = scenario.run.given()
     usual = written.get("engine", ENGINES[0])
-    if given["engine"] not in (None, usual):
+    if given.get("engine") not in (None, usual):
         # the rest of what the file says of its run means nothing to another engine
         written = {name: value for name, value in written.items() if name in _OF_EVERY_ENGINE}
-    engine = given["engine"] or usual
+    engine = given.get("engine") or usual
     if engine != ENGINES[0]:
         for name in ("burnins", "cache_dir"):
             if given.get(name) is not None:

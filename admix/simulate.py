@@ -28,6 +28,7 @@ from admix.scenario import ENGINES, Scenario
 
 __all__ = ["Estimate", "RunOptions", "estimate", "run"]
 
+
 def _other_engine(name: str) -> ModuleType | None:
     """Return the module with `run` and `estimate` for an engine; None for the native one.
 
