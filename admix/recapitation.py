@@ -218,8 +218,8 @@ def _check_rates(mutation_rate: float, selected_rate: float) -> None:
         raise InputError(_OPTION, mutation_rate, "a rate per bp and generation above 0 and up to 1e-4")
     if mutation_rate < selected_rate:
         rule = (
-            f"at least {selected_rate:g}, the scenario's selection.mutation_rate, since selected mutations are a part of"
-            f" all (the default is {DEFAULT_MUTATION_RATE:g})"
+            f"at least {selected_rate:g} (selection.mutation_rate), since selected mutations are a part of all;"
+            f" the default is {DEFAULT_MUTATION_RATE:g}"
         )
         raise InputError(_OPTION, mutation_rate, rule)
 
