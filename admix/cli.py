@@ -151,7 +151,16 @@ def run(
         str | None,
         typer.Option(
             metavar="neutral",
-            help="Also run each replicate without selection from the pulse on, to compare with.",
+            help="Also run each replicate without selection from the pulse on, to compare with"
+            " (with --engine msprime that alone).",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What simulates: 'native' forwards in time, with selection; 'msprime' by coalescence, which takes"
+            " neutral scenarios (or --twin neutral) only and makes sampled people alone.  [default: native]",
         ),
     ] = None,
     trees: Annotated[
@@ -229,7 +238,12 @@ def run(
     if verbose and quiet:
         raise InputError("--quiet", allowed="not together with --verbose")
     _check_scale(scale)
+
+    from admix import scenario as scenarios
+
+    typed = context.get_parameter_source("cache_dir")
     given = {
+        "engine": choice("--engine", engine, scenarios.ENGINES),
         "seed": whole("--seed", seed, 1, SEED_END - 1),
         "replicates": whole("--replicates", replicates, 1),
         "burnins": whole("--burnins", burnins, 1),
@@ -241,9 +255,9 @@ def run(
         "trees_to": choice("--trees-to", trees_to, TREES_TO),
         "keep_parents": keep_parents or None,
         "threads": whole("--threads", threads, 1),
+        # not what the environment says
+        "cache_dir": cache_dir if typed is not None and typed.name == "COMMANDLINE" else None,
     }
-
-    from admix import scenario as scenarios
 
     with messages(verbose, quiet) as progress:
         loaded = scenarios.load(scenario).with_set(assignments or [])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from admix.simulate import Estimate, RunOptions
 
 SEED_END = 2**32
+_OF_EVERY_ENGINE = ("seed", "replicates", "generations", "twin")
 
 
 def put_together(
@@ -25,7 +26,20 @@ def put_together(
         raise InputError("--burnin", given["burnin"], "one of --burnin and --burnins, not both")
     if given["burnin"] is not None:
         given = given | {"burnins": 1}
+    from admix.scenario import ENGINES
+
     written = scenario.run.given()
+    usual = written.get("engine", ENGINES[0])
+    if given.get("engine") not in (None, usual):
+        # the rest of what the file says of its run means nothing to another engine
+        written = {name: value for name, value in written.items() if name in _OF_EVERY_ENGINE}
+    engine = given.get("engine") or usual
+    if engine != ENGINES[0]:
+        for name in ("burnins", "cache_dir"):
+            if given.get(name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(option, given[name], f"left out with --engine {engine}, which keeps no history")
+    given = {name: value for name, value in given.items() if name != "cache_dir"}
     if given["burnins"] is not None:
         # whatever single burn-in the file names is overruled
         written.pop("burnin", None)
@@ -57,10 +71,11 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
         path = simulate.run(scenario, options, progress)
     except KeyboardInterrupt as error:
         progress.close()
-        kept = f"the history simulated so far is kept in {_cache_directory(options)}"
-        raise Stopped(
-            error, f"{options.out} was not written; {kept}, and the same command goes on from there"
-        ) from None
+        kept = "the same command begins anew"
+        if options.engine == "native":
+            kept = f"the history simulated so far is kept in {_cache_directory(options)}"
+            kept += ", and the same command goes on from there"
+        raise Stopped(error, f"{options.out} was not written; {kept}") from None
     progress.close()
     place(STANDARD_OUTPUT)
 
@@ -82,11 +97,12 @@ def _cache_directory(options: RunOptions) -> Path:
 def print_plan(scenario: Scenario, options: RunOptions) -> None:
     """Print the resolved scenario as YAML, and the schedule and the estimate as YAML comments below it."""
     from admix import simulate
+    from admix.run_plan import resolved
 
     estimate = simulate.estimate(scenario, options)
     tell(
         "# Dry run: nothing was computed and nothing was written. This text is a scenario that can be run.",
-        _with_options(scenario, options).to_yaml().rstrip("\n"),
+        resolved(scenario, options).to_yaml().rstrip("\n"),
         "#",
         "# Schedule",
         *(f"#   {line}" for line in _schedule_lines(scenario)),
@@ -113,27 +129,13 @@ def _schedule_lines(scenario: Scenario) -> list[str]:
     return told
 
 
-def _with_options(scenario: Scenario, options: RunOptions) -> Scenario:
-    """Return the scenario with a ``run:`` block that repeats this run."""
-    return scenario.with_run(
-        seed=options.seed,
-        replicates=options.replicates,
-        burnins=options.burnins if options.burnin is None else None,
-        burnin=options.burnin,
-        generations=options.generations,
-        start=options.start or scenario.start.mode,
-        twin=options.twin or "none",
-        trees=scenario.sampling.trees if options.trees is None else options.trees,
-        trees_to="split" if options.trees_to == "split" else None,
-    )
-
-
 def _estimate_lines(estimate: Estimate) -> list[str]:
     from admix.progress import duration
 
-    values = {
-        "first run": duration(estimate.seconds_first),
-        "with history cached": duration(estimate.seconds_cached),
+    times = {"time": duration(estimate.seconds_first)}
+    if estimate.seconds_cached is not None:
+        times = {"first run": times["time"], "with history cached": duration(estimate.seconds_cached)}
+    values = times | {
         "memory": size(estimate.memory_bytes),
         "disk": size(estimate.disk_bytes),
     }

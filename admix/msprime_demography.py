@@ -19,7 +19,8 @@ are right for both models, and for lineages that begin at any tick.
 What differs from a forward engine: gametes cross one by one, whatever the unit of a pulse, so that migrants who are
 children of two parents from the source count one meiosis more than they have (`admix.tract_theory.meioses`); each
 gamete crosses with the probability of the share, whatever the mode; and migration goes on all through a generation,
-so that a rate m moves a share 1 - exp(-m).
+so that a rate m moves a share 1 - exp(-m), and a lineage that a pulse or a split has moved may go on by migration in
+the same generation. (Not in the discrete model, where migration comes first.)
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ def _add_births(out: msprime.Demography, schedule: Schedule, deme: int, tick: in
     left = 1.0
     for pulse in schedule.pulses:
         if pulse.tick == tick and pulse.target == deme and pulse.share > 0 and left > 0:
-            share = min(1.0, pulse.share / left)
+            # msprime takes a mass migration of 1 for the end of the deme, and warns of migration that goes on
+            share = min(1.0 - 2.0**-53, pulse.share / left)
             out.add_mass_migration(time, source=deme, dest=pulse.source, proportion=share)
             left -= pulse.share
     if tick == schedule.first_tick[deme]:

@@ -127,6 +127,12 @@ FIGURES: Mapping[str, Callable[[Run], dict[str, Figure]]] = {
 """Every figure by name; each returns its pictures by the suffix of the file name (one picture a source)."""
 
 
+def available(run: Run) -> list[str]:
+    """Return the names of the figures that a run has data for: without cohorts, only sampled people, the model."""
+    cohorts = (run.table("trajectory")["generation"] == 1).any()
+    return list(FIGURES) if cohorts else ["model"]
+
+
 def draw_all(
     run: Run,
     out_dir: str | Path,
@@ -143,7 +149,7 @@ def draw_all(
     out_dir
         Where to save; made if need be.
     figures
-        Names in `FIGURES`; all by default.
+        Names in `FIGURES`; all that there are data for by default.
     formats
         Any of png (200 dpi), svg and pdf.
 
@@ -155,14 +161,18 @@ def draw_all(
     Raises
     ------
     InputError
-        If a figure or a format is unknown.
+        If a figure or a format is unknown, or the run has no data for a figure.
     RunError
         If a file cannot be written.
     """
-    names = list(FIGURES) if figures is None else list(figures)
+    there = available(run)
+    names = there if figures is None else list(figures)
     for name in names:
         if name not in FIGURES:
             raise InputError("figure", name, ", ".join(FIGURES), nearest(name, FIGURES))
+        if name not in there:
+            rule = f"{', '.join(there)}: the run has no cohorts (coalescent engine), only sampled people"
+            raise InputError("figure", name, rule)
     for form in formats:
         if form not in _METADATA:
             raise InputError("format", form, ", ".join(_METADATA), nearest(form, _METADATA))

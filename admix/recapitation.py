@@ -56,6 +56,8 @@ __all__ = [
     "recapitated_path",
 ]
 
+_COMPLETE = "its lineages have all met already (a complete genealogy, as the coalescent engine makes)"
+
 DEFAULT_MUTATION_RATE = 1.29e-8
 """All mutations per bp and generation in human autosomes: Tian, Browning & Browning 2019
 (doi:10.1016/j.ajhg.2019.09.012), the value of stdpopsim's catalogue."""
@@ -215,7 +217,10 @@ def _check_rates(mutation_rate: float, selected_rate: float) -> None:
     if not 0 < mutation_rate <= 1e-4:
         raise InputError(_OPTION, mutation_rate, "a rate per bp and generation above 0 and up to 1e-4")
     if mutation_rate < selected_rate:
-        rule = f"at least {selected_rate:g} (selection.mutation_rate), since selected mutations are a part of all"
+        rule = (
+            f"at least {selected_rate:g} (selection.mutation_rate), since selected mutations are a part of all;"
+            f" the default is {DEFAULT_MUTATION_RATE:g}"
+        )
         raise InputError(_OPTION, mutation_rate, rule)
 
 
@@ -270,6 +275,8 @@ def _start(ts: tskit.TreeSequence, where: str) -> tuple[float, list[int]]:
     """Time of the roots and the populations that they live in."""
     node, left, right = roots(ts)
     times = np.unique(ts.nodes_time[node])
+    if len(times) > 1 and all(tree.num_roots == 1 for tree in ts.trees()):
+        raise RunError(where, _COMPLETE, "use it as it is")
     if len(times) > 1:
         bases = int((right - left)[ts.nodes_time[node] < times[-1]].sum())
         shown = f"{times[0]:,.10g} to {times[-1]:,.10g} generations ago, {bases:,} bases younger than the oldest"
@@ -382,6 +389,8 @@ def recapitate_run(
     """
     files = tree_files(run, chroms=chroms, branch=branch, replicate=replicate)
     for file in files:
+        if run.provenance.get("engine") == "msprime" and file.twin == "none":
+            raise RunError(str(file.path), _COMPLETE, "use it as it is")
         _check_rates(mutation_rate, _selected_rate(run, file))
     written = []
     for done, file in enumerate(files):

@@ -27,6 +27,7 @@ from admix.theory import linked_spectrum
 class RunOptions:
     """How to run a scenario; see ``admix run --help``.
 
+    ``engine`` is one of `admix.scenario.ENGINES`.
     ``burnins`` is how many independent burn-ins the replicates share (replicate r uses burn-in r modulo it);
     ``burnin`` names the one that all use. ``generations`` is the last generation, today where it is None.
     ``trees`` is whether tree sequences of sampled people are made; None: as the scenario says. ``trees_to`` is how
@@ -36,6 +37,7 @@ class RunOptions:
     """
 
     out: Path
+    engine: str = "native"
     seed: int = 1
     replicates: int = 1
     burnins: int = 1
@@ -53,13 +55,29 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a run is expected to cost; ``stages`` are (name, seconds) in order."""
+    """What a run is expected to cost; ``stages`` are (name, seconds) in order.
+
+    ``seconds_cached`` is None for an engine that keeps no history in the cache.
+    """
 
     seconds_first: float
-    seconds_cached: float
+    seconds_cached: float | None
     memory_bytes: float
     disk_bytes: float
     stages: list[tuple[str, float]]
+
+
+def resolved(scenario: Scenario, options: RunOptions) -> Scenario:
+    """Return the scenario with a ``run:`` block that repeats the run, of what means anything to its engine."""
+    o = options
+    native = o.engine == "native"
+    return scenario.with_run(
+        engine=o.engine, seed=o.seed, replicates=o.replicates,
+        burnins=o.burnins if native and o.burnin is None else None, burnin=o.burnin,
+        generations=o.generations, start=(o.start or scenario.start.mode) if native else None, twin=o.twin or "none",
+        trees=(scenario.sampling.trees if native else True) if o.trees is None else o.trees,
+        trees_to="split" if o.trees_to == "split" else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,12 +68,14 @@ class Sampled:
     load: dict[str, npt.NDArray[np.float64]]
 
     def groups(self, clock: Schedule) -> Iterator[Group]:
-        """Give each source's ancestry in each deme and date, in the order of the samples."""
+        """Give each source's ancestry in each deme and date that it has reached, in the order of the samples."""
         for deme, tick in self.samples[["deme", "tick"]].drop_duplicates().itertuples(index=False):
             people = self.samples[(self.samples["deme"] == deme) & (self.samples["tick"] == tick)]
             mine = self.tracts["sample"].isin(people["sample"])
             for source in clock.sources():
                 name = clock.deme_names[source]
+                if tick < clock.recipients(source).get(clock.deme(str(deme)), tick + 1):
+                    continue
                 yield Group(
                     source=name, deme=str(deme), tick=int(tick), generation=clock.generation(int(tick), source),
                     years_bp=clock.years_bp(int(tick)), individuals=len(people),

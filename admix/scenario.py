@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from admix.genome import Genome
 
 CATALOG = Path(__file__).with_name("catalog")
+ENGINES = ("native", "msprime")
+"""What can simulate a scenario, the default first; `admix.simulate` knows where each one is."""
 MAX_SOURCES = 8
 """Deleterious mutations carry a bit for each source that brought them."""
 SCALE_REASON = (
@@ -187,6 +189,7 @@ class RunDefaults(Block):
     """Options of the command line that a resolved scenario carries, so that running it again gives the same
     numbers."""
 
+    engine: Annotated[str, one_of(*ENGINES)] | None = None
     seed: Annotated[int, whole_number("a whole number from 1 to 4,294,967,295", 1, 2**32 - 1)] | None = None
     replicates: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None
     burnins: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None

@@ -1,64 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a scenario to a complete run directory: plan, simulate, record, seal, draw."""
+"""From a scenario to a complete run directory: plan, simulate, record, seal, draw.
+
+The native engine's runs are made here; those of another engine in a module of its own (`_other_engine`).
+"""
 
 from __future__ import annotations
 
 import os
-import platform
-import resource
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import admix
-from admix import results
+from admix import results, run_plan
 from admix.engines.native.branch import Branch, BranchPlan, Records
 from admix.engines.native.history import RESULTS_VERSION, History, Past, load_slope
 from admix.engines.native.workers import Workers
+from admix.errors import InputError, nearest
 from admix.progress import Progress
 from admix.results import RunWriter
-from admix.run_plan import Estimate, Plan, RunOptions, estimate, resolve, run_label, stage_label, work
-from admix.scenario import Scenario
+from admix.run_plan import Estimate, Plan, RunOptions, resolve, resolved, run_label, stage_label, work
+from admix.run_record import Clock, frames, provenance
+from admix.scenario import ENGINES, Scenario
 
 __all__ = ["Estimate", "RunOptions", "estimate", "run"]
 
-_PACKAGES = (
-    "numpy",
-    "numba",
-    "scipy",
-    "pandas",
-    "matplotlib",
-    "demes",
-    "demesdraw",
-    "msprime",
-    "tskit",
-    "pyslim",
-    "tszip",
-)
+
+def _other_engine(name: str) -> ModuleType | None:
+    """Return the module with `run` and `estimate` for an engine; None for the native one.
+
+    Raises
+    ------
+    InputError
+        If there is no such engine.
+    """
+    if name not in ENGINES:
+        raise InputError("engine", name, " or ".join(ENGINES), nearest(name, ENGINES))
+    if name == "msprime":
+        from admix import coalescent_run  # imports that a native run does without
+
+        return coalescent_run
+    return None
 
 
-class _Clock:
-    """Wall and processor seconds of the named parts of a run."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, dict[str, float]] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        wall, cpu = time.monotonic(), time.process_time()
-        try:
-            yield
-        finally:
-            spent = self.parts.setdefault(name, {"wall_seconds": 0.0, "cpu_seconds": 0.0})
-            spent["wall_seconds"] += time.monotonic() - wall
-            spent["cpu_seconds"] += time.process_time() - cpu
+def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
+    """Return what a run will cost on this machine; writes nothing. Raises as `run` does."""
+    other = _other_engine(options.engine)
+    found: Estimate = (other or run_plan).estimate(scenario, options)
+    return found
 
 
 def run(scenario: Scenario, options: RunOptions, progress: Progress | None = None) -> Path:
@@ -73,15 +65,19 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     KeyboardInterrupt
         On SIGINT, once the history under way is saved in the cache; ``options.out`` is not written then.
     """
+    other = _other_engine(options.engine)
+    if other is not None:
+        made: Path = other.run(scenario, options, progress)
+        return made
     RunWriter.check(options.out, options.force)
     progress = progress or Progress(quiet=True)
     plan = resolve(scenario, options, progress.say)
     history_work, branch_work = work(plan)
     progress.plan([*history_work, *branch_work, ("tables and pictures", 8.0)])
     workers = Workers(plan.threads)
-    clock = _Clock()
+    clock = Clock()
     histories: dict[str, Any] = {}
-    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in results.SCHEMA}
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in results.SCHEMA}
     try:
         with RunWriter(options.out, options.force) as writer:
             for replicate in range(options.replicates):
@@ -89,17 +85,22 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
                     lineages, past = _history(plan, name, plan.burnin(replicate), workers, progress, clock, histories)
                     for twin in plan.twins:
                         records = _branch(plan, name, replicate, twin, lineages, past, workers, progress, clock, writer)
-                        for table, frame in _frames(plan, records).items():
-                            frames[table].append(frame)
+                        for table, frame in frames(plan.genome, records).items():
+                            parts[table].append(frame)
             progress.start("tables and pictures")
             with clock.part("tables and pictures"):
-                tables = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()}
+                tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.items()}
                 for table, frame in tables.items():
                     writer.table(table, frame)
                 stems = {name.removesuffix(".tsv"): frame for name, frame in tables.items()}
                 writer.json("summary.json", results.summarise(stems, plan.scenario))
-                writer.text("scenario.yaml", _resolved(plan).to_yaml())
-            writer.json("provenance.json", _provenance(plan, clock, histories))
+                writer.text("scenario.yaml", resolved(plan.scenario, plan.options).to_yaml())
+            more = {
+                "engine": options.engine,
+                "history": [{"key": key} | told for key, told in histories.items()],
+                "cache": str(plan.cache.directory),
+            }
+            writer.json("provenance.json", provenance(plan.genome, RESULTS_VERSION, plan.threads, clock, more))
             path = writer.seal()
         progress.update("tables and pictures", 0.4)
         from admix import plots  # matplotlib: not for a dry run
@@ -111,22 +112,13 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     return path
 
 
-def _resolved(plan: Plan) -> Scenario:
-    o = plan.options
-    return plan.scenario.with_run(
-        seed=o.seed, replicates=o.replicates, burnins=None if o.burnin is not None else o.burnins, burnin=o.burnin,
-        generations=o.generations, start=o.start or plan.scenario.start.mode, twin=o.twin or "none",
-        trees=plan.trees, trees_to="split" if plan.to_split else None,
-    )  # fmt: skip
-
-
 def _history(
     plan: Plan,
     branch: str,
     burnin: int,
     workers: Workers,
     progress: Progress,
-    clock: _Clock,
+    clock: Clock,
     told: dict[str, Any],
 ) -> tuple[list[dict[str, np.ndarray]], Past | None]:
     stages = plan.stages[branch, burnin]
@@ -171,7 +163,7 @@ def _history(
 
 def _branch(
     plan: Plan, name: str, replicate: int, twin: str, lineages: list[dict[str, np.ndarray]],
-    past: Past | None, workers: Workers, progress: Progress, clock: _Clock, writer: RunWriter,
+    past: Past | None, workers: Workers, progress: Progress, clock: Clock, writer: RunWriter,
 ) -> Records:  # fmt: skip
     sampling, o = plan.scenario.sampling, plan.options
     branch = Branch(
@@ -197,7 +189,7 @@ def _branch(
 
 def _trees(
     plan: Plan, branch: Branch, lineages: list[dict[str, np.ndarray]], past: Past | None, progress: Progress,
-    clock: _Clock, writer: RunWriter,
+    clock: Clock, writer: RunWriter,
 ) -> None:  # fmt: skip
     """Make the tree files of a branch that has run."""
     from admix import genealogies, trees  # tskit and pyslim: not for a run without trees
@@ -208,7 +200,7 @@ def _trees(
     labels = trees.TreeLabels.from_schedule(
         branch.schedule, branch=name, replicate=made.replicate, twin=made.twin, seed=made.seed,
         chroms=plan.genome.chroms, last_tick=made.last, recorded_from_tick=None if past is None else 0,
-        run=trees.run_digest(_resolved(plan)),
+        run=trees.run_digest(resolved(plan.scenario, plan.options)),
         samples=[(deme, tick, n) for tick, deme, n in plan.groups(name)],
         dominance=plan.scenario.to_tree()["selection"].get("dominance"),
     )  # fmt: skip
@@ -239,54 +231,3 @@ def _trees(
             plan.threads, at(2),
         )  # fmt: skip
     progress.done(label)
-
-
-def _frames(plan: Plan, records: Records) -> dict[str, pd.DataFrame]:
-    g = plan.genome
-    landscapes: dict[tuple[Any, ...], list[np.ndarray]] = {}
-    for labels, ancestry in records.landscape:
-        key = (labels["branch"], labels["replicate"], labels["twin"], labels["source"], labels["generation"])
-        landscapes.setdefault(key, []).append(ancestry)
-    parts = []
-    for key, found in landscapes.items():
-        by_window = np.full(len(g.window_chrom), np.nan)
-        by_window[g.marker_window] = np.mean(found, axis=0)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "branch": key[0], "replicate": key[1], "twin": key[2], "source": key[3], "generation": key[4],
-                    "chrom": np.array(g.chroms)[g.window_chrom], "start": g.window_start, "end": g.window_end,
-                    "cM": g.window_cm_end - g.window_cm_start, "functional_bp": g.window_functional_bp,
-                    "B": g.window_b, "ancestry": by_window,
-                }
-            )
-        )  # fmt: skip
-    tables = {
-        "trajectory.tsv": records.trajectory, "pulse.tsv": records.pulse, "ancestors.tsv": records.ancestors,
-        "spread.tsv": records.spread,
-    }  # fmt: skip
-    frames = {
-        name: pd.DataFrame(rows, columns=None if rows else results.SCHEMA[name].names) for name, rows in tables.items()
-    }
-    frames["landscape.tsv"] = pd.concat(parts, ignore_index=True)
-    return frames
-
-
-def _provenance(plan: Plan, clock: _Clock, histories: dict[str, Any]) -> dict[str, Any]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {
-        "software": {"admix": admix.__version__, "results_version": RESULTS_VERSION},
-        "command": sys.argv,
-        "packages": {name: version(name) for name in _PACKAGES},
-        "platform": {
-            "python": platform.python_version(), "system": platform.platform(), "processors": os.cpu_count(),
-            "threads": plan.threads,
-        },
-        "inputs": {"genome": plan.genome.name, "genome_sha256": plan.genome.checksum()},
-        "history": [{"key": key} | told for key, told in histories.items()],
-        "cache": str(plan.cache.directory),
-        "time": clock.parts,
-        "peak_memory_bytes": usage.ru_maxrss * unit,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-    }  # fmt: skip

@@ -172,7 +172,8 @@ def summarise(tables: Mapping[str, pd.DataFrame], scenario: ScenarioLike | None 
     dict
         `entries`: one for each branch, twin, source and recipient deme, in the order of the trajectory. In
         each: `pulses` (requested and realised share, unit), `S` = -ln of a pure archaic person's relative
-        fitness at the first pulse, `ancestry` (generations 1, 2, 5, 10, 20, 100, 1,000, today), `loss` and
+        fitness at the first pulse, `ancestry` (generations 1, 2, 5, 10, 20, 100, 1,000, today; all that there are
+        of sampled people), `loss` and
         `ancestors`. Every estimate is an `Estimate` as a dictionary.
     """
     trajectory, pulse, ancestors = tables["trajectory"], tables["pulse"], tables["ancestors"]
@@ -250,7 +251,8 @@ def _pulses(rows: pd.DataFrame, units: Mapping[str, str]) -> list[dict[str, Any]
 def _ancestry(rows: pd.DataFrame, burnin_of: Mapping[int, int]) -> list[dict[str, Any]]:
     last = int(rows["generation"].max())
     present = set(rows["generation"])
-    wanted = sorted(g for g in {*GENERATIONS, last} if g in present)
+    # without a first generation there are no cohorts, but the dates at which people were sampled
+    wanted = sorted(g for g in {*GENERATIONS, last} if g in present) if 1 in present else sorted(present)
     out = []
     for generation in wanted:
         at = rows[rows["generation"] == generation]

@@ -375,7 +375,8 @@ def test_a_dry_run_says_all_and_writes_nothing(
     Path("printed.yaml").write_text(admix.out, encoding="utf-8")
     printed = scenario.load("printed.yaml")
     plain = scenario.load("tiny").with_set(["selection.mutation_rate=3e-9"])
-    assert printed == plain.with_run(seed=1, replicates=1, burnins=1, start=plain.start.mode, twin="none", trees=True)
+    expected = {"engine": "native", "seed": 1, "replicates": 1, "burnins": 1, "start": plain.start.mode}
+    assert printed == plain.with_run(**expected, twin="none", trees=True)
 
 
 @pytest.mark.usefixtures("estimate")

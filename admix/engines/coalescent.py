@@ -43,7 +43,10 @@ from admix.tree_metadata import (
     set_top_level,
 )
 
-__all__ = ["DEPTHS", "MODELS", "recombination_map", "simulate_chromosome"]
+__all__ = ["DEPTHS", "MODELS", "RESULTS_VERSION", "check_samples", "recombination_map", "simulate_chromosome"]
+
+RESULTS_VERSION = 1
+"""Raised whenever the same scenario and seed would give other numbers."""
 
 MODELS = ("hudson", "dtwf")
 """``hudson``: continuous time, for samples that are few beside the deme; ``dtwf``: discrete Wright-Fisher generations
@@ -126,7 +129,7 @@ def simulate_chromosome(
         raise InputError("mutation_rate", mutation_rate, "0 for trees that do not reach the common ancestors")
     last = schedule.today if last_tick is None else last_tick
     chosen = tuple(schedule.individuals if samples is None else samples)
-    _check_samples(schedule, chosen, last, to)
+    check_samples(schedule, chosen, last, to)
     labels = TreeLabels.from_schedule(
         schedule,
         branch=branch,
@@ -171,7 +174,8 @@ def recombination_map(genome: Genome, chrom: str) -> msprime.RateMap:
     return msprime.RateMap(position=position, rate=np.diff(morgans) / np.diff(position))
 
 
-def _check_samples(schedule: Schedule, samples: Samples, last: int, to: str) -> None:
+def check_samples(schedule: Schedule, samples: Samples, last: int, to: str) -> None:
+    """Raise an `InputError` unless there are samples, and all of them can be had; see `simulate_chromosome`."""
     if not samples:
         rule = "at least one block with deme, time and n, for the coalescent engine"
         raise InputError("sampling.individuals", allowed=rule)
@@ -287,6 +291,7 @@ def _without_anchor(tables: tskit.TableCollection, demes: int, end: int) -> tski
         update_sample_flags=False,
         filter_populations=False,
         filter_individuals=False,
+        record_provenance=False,
     )
     tables.populations.truncate(demes)
     return tables
