@@ -233,6 +233,11 @@ class Selection(Block):
     dominance: AnyDominance
     mutation_rate: Annotated[float, number("a rate per functional bp and generation from 0 to 1e-4", 0, 1e-4)]
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether a heterozygote has half the effect of the homozygote, whatever the mutation."""
+        return isinstance(self.dominance, float | int) and self.dominance == 0.5
+
     def dominance_of(self, s: FloatArray) -> FloatArray:
         """Return h for each selection coefficient in `s`, float64 of the same shape."""
         if isinstance(self.dominance, float):
