@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_derive
+from admix import __version__, cli_derive, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
@@ -301,6 +301,11 @@ def _show(
     print(scenarios.text(name), end="")
 
 
+app.command(
+    "predict",
+    short_help="What theory expects of a scenario, without simulation.",
+    context_settings={"allow_extra_args": True},
+)(cli_theory.predict)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)

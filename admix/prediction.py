@@ -10,6 +10,7 @@ the scatter of histories and of drift.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,8 +25,9 @@ from admix.genome import Genome
 from admix.scenario import Scenario
 from admix.schedule import Schedule
 from admix.selection import LARGEST_COST, Selection
+from admix.summary import CONVENTION, GENERATIONS, people, percent
 
-__all__ = ["APPROXIMATION", "Cost", "Forecast", "lineage_sizes", "predict", "predict_branch"]
+__all__ = ["APPROXIMATION", "Cost", "Forecast", "lineage_sizes", "predict", "predict_branch", "screen_text"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,13 +83,20 @@ class Forecast:
         fractions. Low and high enclose 95 % of single runs.
     costs : dict
         By branch, one `Cost` for each source and deme that it enters.
+    founders : dict
+        By branch and source, where a single pulse of unmixed individuals is all of the source's gene flow and effects
+        are additive: how likely founders of either origin are to have living descendants.
     rbar : float
-        Mean recombination fraction between ancestry anywhere and the functional bases.
+        Mean recombination fraction of two markers.
+    morgans : float
+        Genetic length of the genome.
     """
 
     trajectory: pd.DataFrame
     costs: Mapping[str, tuple[Cost, ...]]
+    founders: Mapping[tuple[str, str], theory.FounderSurvival]
     rbar: float
+    morgans: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,9 @@ class _Genetics:
 
     model: theory.LoadModel
     phi: Floats
+    """Between markers and functional bases."""
+    phi_markers: Floats
+    """Among markers."""
 
 
 def predict(scenario: Scenario) -> Forecast:
@@ -118,15 +130,41 @@ def _predict(text: str) -> Forecast:
     longest = max(clock.today - clock.first_pulse_tick() for clock in clocks.values()) + 2
     genome, selection = scenario.build_genome(), scenario.build_selection()
     largest = max(int(clock.sizes(d, t, t)[0]) for clock in clocks.values() for d, t in _corners(clock))
-    genetics = _Genetics(_load_model(genome, selection, largest), _phi(genome, max(longest, 60)))
-    frames, costs = [], {}
+    ticks = max(longest, 60)
+    genetics = _Genetics(
+        _load_model(genome, selection, largest), _phi(genome, ticks), theory.phi(genome, ticks, step=_MAP_STEP)
+    )
+    frames: list[pd.DataFrame] = []
+    costs: dict[str, tuple[Cost, ...]] = {}
+    founders: dict[tuple[str, str], theory.FounderSurvival] = {}
     known: _Known = {}
     for name, clock in clocks.items():
         frame, found = predict_branch(clock, genetics.model, genetics.phi, selection.is_additive, known)
         frame.insert(0, "branch", name)
         frames.append(frame)
         costs[name] = found
-    return Forecast(trajectory=pd.concat(frames, ignore_index=True), costs=costs, rbar=float(1 - genetics.phi[1]))
+        if selection.is_additive:
+            founders |= {(name, s): f for s, f in _founders(clock, found, genetics.phi_markers).items()}
+    return Forecast(
+        trajectory=pd.concat(frames, ignore_index=True),
+        costs=costs,
+        founders=founders,
+        rbar=float(1 - genetics.phi_markers[1]),
+        morgans=genome.morgans,
+    )
+
+
+def _founders(clock: Schedule, costs: Sequence[Cost], phi: Floats) -> dict[str, theory.FounderSurvival]:
+    """Return the survival of founders for the sources that enter by one pulse of unmixed individuals alone."""
+    found = {}
+    for source in clock.sources():
+        name = clock.deme_names[source]
+        pulses = [p for p in clock.pulses if p.source == source]
+        own = [cost for cost in costs if cost.source == name]
+        if len(pulses) == len(own) == 1 and pulses[0].unit == "individuals" and 0 < pulses[0].share < 1:
+            if not any(m.source == source and m.last_tick >= pulses[0].tick for m in clock.migrations):
+                found[name] = theory.pedigree_survival(pulses[0].share, max(0.0, own[0].S), phi)
+    return found
 
 
 def _corners(clock: Schedule) -> Iterable[tuple[int, int]]:
@@ -381,9 +419,68 @@ class _Flow:
         old = age > 0
         if not old.any():
             return
-        decay = self.phi[np.maximum((age - 1 - unmixed).astype(np.int64) + 0, 0)]
+        decay = self.phi[np.maximum((age - unmixed).astype(np.int64), 0)]
         for deme in self.reached:
             p = float(parts[deme].sum())
             if p > 0 and self.clock.exists(deme, tick):
                 mean = float(parts[deme][old] @ decay[old]) / p
                 scatter[tick - self.first, deme] += (1 - p) * mean / (2 * self.clock.size(deme, tick) * p)
+
+
+def screen_text(forecast: Forecast) -> str:
+    """Return what is printed: costs, expected shares by generation, and founders with living descendants."""
+    blocks = ["\n".join(textwrap.wrap(f"Theory, nothing was simulated: {APPROXIMATION}.", 100)), _cost_lines(forecast)]
+    data = forecast.trajectory
+    for source in dict.fromkeys(data["source"]):
+        blocks.append(_share_lines(data[data["source"] == source], source))
+    lines = [
+        f"{branch}: {percent(found.share)} of the founders with living descendants are {people(source)};"
+        f" {found.source:.2f} of the {people(source)} founders and {found.recipient:.2f} of the others have any"
+        for (branch, source), found in forecast.founders.items()
+    ]
+    if lines:
+        blocks.append("\n".join(lines))
+    blocks.append(CONVENTION)
+    return "\n\n".join(blocks)
+
+
+def _cost_lines(forecast: Forecast) -> str:
+    lines = [f"map of {forecast.morgans:.2f} Morgans, mean recombination fraction {forecast.rbar:.4f}"]
+    told: dict[tuple[str, str, float], list[str]] = {}
+    for branch, costs in forecast.costs.items():
+        for cost in costs:
+            told.setdefault((cost.source, cost.target, cost.S), []).append(branch)
+    for (source, target, S), branches in told.items():
+        cost = next(c for c in forecast.costs[branches[0]] if (c.source, c.target) == (source, target))
+        lines += [
+            f"{source} into {target} ({', '.join(branches)}): S = {S:.3f} +- {cost.sd:.3f} between histories;"
+            f" relative fitness {np.exp(-S):.3f}, of the F1 {np.exp(-cost.S_het):.3f}",
+            f"  log-load since the split: {cost.load_source.total:.3f} in {source}"
+            f" ({cost.load_source.fixed:.3f} of it fixed), {cost.load_target.total:.3f} in {target}"
+            f" ({cost.load_target.fixed:.3f})",
+        ]
+    return "\n".join(lines)
+
+
+def _share_lines(data: pd.DataFrame, source: str) -> str:
+    last = data.groupby(["branch", "deme"])["generation"].max().max()
+    many = data["deme"].nunique() > 1
+    columns = list(data[["branch", "deme"]].drop_duplicates().itertuples(index=False, name=None))
+    by = data.set_index(["branch", "deme", "generation"])
+    heads = [f"{branch} {deme}" if many else branch for branch, deme in columns]
+    rows = [["generation", "years ago", *heads]]
+    clock = data.drop_duplicates("generation").set_index("generation")["years_bp"]
+    for generation in sorted({*(g for g in GENERATIONS if g <= last), int(last)}):
+        years = clock.loc[generation]
+        cells = [f"{generation:,}" + (" (today)" if years == 0 else ""), f"{years:,.0f}"]
+        for branch, deme in columns:
+            if (branch, deme, generation) not in by.index:
+                cells.append("")
+                continue
+            row = 100 * by.loc[(branch, deme, generation), ["ancestry_mean", "ancestry_low", "ancestry_high"]]
+            cells.append(f"{row.iloc[0]:.2f} [{row.iloc[1]:.2f}, {row.iloc[2]:.2f}]")
+        rows.append(cells)
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    lines = ["  " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    head = f"{people(source)} share of DNA, %: expected [{100 * LEVEL:.0f} % of single runs]"
+    return "\n".join([head, *lines])
