@@ -43,6 +43,7 @@ app = _typer()
 scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
+dfe_app = _typer()
 
 
 def main() -> None:
@@ -313,6 +314,23 @@ export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
 
 
+dfe_app.command("list", short_help="List them.")(cli_theory.dfe_list)
+dfe_app.command("show", short_help="Show one: source, convention, mean, shares by strength.")(cli_theory.dfe_show)
+
+
+@dfe_app.callback(invoke_without_command=True)
+def _dfe(context: typer.Context) -> None:
+    """Look at the published distributions of fitness effects.
+
+    \b
+    Examples:
+      admix dfe list
+      admix dfe show kim2017
+    """
+    if context.invoked_subcommand is None:
+        cli_theory.dfe_list()
+
+
 @export_app.callback(invoke_without_command=True)
 def _export(context: typer.Context) -> None:
     """Write what other programs read: genotypes as VCF, ancestry as arrays.
@@ -424,5 +442,6 @@ def _entries(count: int) -> str:
 
 
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
+app.add_typer(dfe_app, name="dfe", short_help="List or show published distributions of fitness effects.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that answer without a simulation: ``predict``."""
+"""Commands that answer without a simulation: ``predict`` and ``dfe``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from admix.cli_process import place, tell
 from admix.errors import InputError, RunError
 
-__all__ = ["predict"]
+__all__ = ["dfe_list", "dfe_show", "predict"]
 
 _Scenario = Annotated[
     str | None,
@@ -74,3 +74,33 @@ def predict(context: typer.Context, scenario: _Scenario = None, assignments: _Se
     tell(prediction.screen_text(forecast))
     if out is not None:
         tell("", f"Table: {out}")
+
+
+def dfe_list() -> None:
+    """List the published distributions of fitness effects, and relations of dominance, that scenarios can name.
+
+    \b
+    Example:
+      admix dfe list
+    """
+    from admix import dfe_summary
+
+    tell(dfe_summary.list_text())
+
+
+def dfe_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'admix dfe list' shows.")],
+) -> None:
+    """Show one distribution: source, convention, mean, shares by strength, and how a scenario names it.
+
+    A distribution of stdpopsim's catalog can be looked at too, where stdpopsim is installed; one with the wrong sign
+    is refused.
+
+    \b
+    Examples:
+      admix dfe show kim2017
+      admix dfe show stdpopsim:HomSap/Gamma_K17
+    """
+    from admix import dfe_summary
+
+    tell(dfe_summary.show_text(name))

@@ -23,7 +23,10 @@ from admix import __version__, cache, cli, errors, plots, results, scenario, sim
 from admix.cli_process import execute
 from admix.cli_run import size
 
-COMMANDS = ("", "run", "predict", "plot", "scenarios", "scenarios show", "cache", "cache list", "cache clear")
+COMMANDS = (
+    "", "run", "predict", "dfe", "dfe list", "dfe show", "plot", "scenarios", "scenarios show", "cache", "cache list",
+    "cache clear",
+)  # fmt: skip
 RUN_OPTIONS = (
     "--scenario -s --seed --replicates --burnins --burnin --generations --start --threads -o --out -f --force"
     " --set --twin --cache-dir --scale -n --dry-run -v --verbose -q --quiet"
