@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_derive
+from admix import __version__, cli_derive, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
@@ -43,6 +43,7 @@ app = _typer()
 scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
+dfe_app = _typer()
 
 
 def main() -> None:
@@ -315,11 +316,33 @@ def _show(
     print(scenarios.text(name), end="")
 
 
+app.command(
+    "predict",
+    short_help="What theory expects of a scenario, without simulation.",
+    context_settings={"allow_extra_args": True},
+)(cli_theory.predict)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
+
+
+dfe_app.command("list", short_help="List them.")(cli_theory.dfe_list)
+dfe_app.command("show", short_help="Show one: source, convention, mean, shares by strength.")(cli_theory.dfe_show)
+
+
+@dfe_app.callback(invoke_without_command=True)
+def _dfe(context: typer.Context) -> None:
+    """Look at the published distributions of fitness effects.
+
+    \b
+    Examples:
+      admix dfe list
+      admix dfe show kim2017
+    """
+    if context.invoked_subcommand is None:
+        cli_theory.dfe_list()
 
 
 @export_app.callback(invoke_without_command=True)
@@ -433,5 +456,6 @@ def _entries(count: int) -> str:
 
 
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
+app.add_typer(dfe_app, name="dfe", short_help="List or show published distributions of fitness effects.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

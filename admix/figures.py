@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
@@ -28,6 +29,8 @@ LIVING = (0.018, 0.024)
 1.83 % for West Eurasia and 2.24 % for East Asia at array sites, and about 2.3 % by direct f4-ratio."""
 LIVING_LABEL = "living non-Africans, 1.8–2.4 %"
 ANCIENT_LABEL = "ancient genomes, ± 1 SE"
+EXPECTED_LABEL = "theory, before the run"
+_EXPECTED_STYLE: Mapping[str, Any] = {"lw": 2.6, "alpha": 0.35, "ls": "-"}
 
 FIRST_GENERATIONS = 20
 SPREAD_GENERATIONS = (2, 5, 10, 50)
@@ -112,6 +115,21 @@ def _draw(lines: Sequence[_Line], ax: Axes, **style: Any) -> None:
         )
 
 
+def _draw_expected(expected: pd.DataFrame, lines: Sequence[_Line], ax: Axes) -> list[np.ndarray]:
+    """Draw what was expected under the lines that it belongs to; return it in per cent."""
+    drawn = []
+    for line in lines:
+        if line.twin != "none":
+            continue
+        rows = expected[(expected["branch"] == line.branch) & (expected["deme"] == line.deme)]
+        if len(rows):
+            mean = 100 * rows["ancestry_mean"].to_numpy()
+            label = f"_{line.label}, expected"
+            ax.plot(rows["generation"].to_numpy(), mean, color=line.colour, zorder=2.5, label=label, **_EXPECTED_STYLE)
+            drawn.append(mean)
+    return drawn
+
+
 def trajectory(
     data: pd.DataFrame,
     ax: Axes,
@@ -120,6 +138,7 @@ def trajectory(
     living: tuple[float, float] | None = LIVING,
     labels: Mapping[str, str] | None = None,
     ylabel: str = "Neanderthal ancestry (% of DNA)",
+    expected: pd.DataFrame | None = None,
 ) -> Axes:
     """Draw mean ancestry from the first generation to the last on a log time axis.
 
@@ -138,6 +157,8 @@ def trajectory(
         Text for each branch in place of its name.
     ylabel
         Text of the vertical axis.
+    expected
+        What theory said before the run, drawn under its lines: `branch`, `deme`, `generation`, `ancestry_mean`.
 
     Returns
     -------
@@ -148,6 +169,7 @@ def trajectory(
     lines = _lines(data, labels)
     first, last = float(data["generation"].min()), float(data["generation"].max())
     _draw(lines, ax)
+    theory = [] if expected is None else _draw_expected(expected[expected["generation"] <= last], lines, ax)
     if living is not None:
         low, high = (100 * share for share in living)
         ax.axhspan(low, high, color=LIVING_COLOUR, alpha=0.18, lw=0, zorder=1)
@@ -169,7 +191,7 @@ def trajectory(
             )
     ax.set_xscale("log")
     ax.set_xlim(first * 0.93, last * 1.03)
-    shown = [line.mean for line in lines]
+    shown = [line.mean for line in lines] + theory
     _share_axis(ax, shown, living, room=1.25 if ancient is None else 1.9)
     ax.set_ylabel(ylabel)
     ax.set_xlabel("generation (1 = the mixed founding cohort; log scale)")
@@ -194,13 +216,15 @@ def trajectory(
     entries = [container for container in ax.containers if container.get_label() == ANCIENT_LABEL]
     handles: list[Any] = [Patch(color=GREY, alpha=0.25, lw=0, label=lines[0].band)] if lines[0].band else []
     handles += entries
+    if theory:
+        handles.append(Line2D([], [], color=GREY, label=EXPECTED_LABEL, **_EXPECTED_STYLE))
     if handles:
         # Below the axes, since lines may run anywhere inside them.
         ax.legend(
             handles=handles,
             loc="upper left",
             bbox_to_anchor=(-0.01, -0.17),
-            ncols=2,
+            ncols=3,
             borderaxespad=0,
             handlelength=1.6,
         )

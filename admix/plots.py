@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from admix import figures
+from admix import figures, prediction
 from admix.datafiles import data_path
 from admix.errors import InputError, RunError, nearest
 from admix.results import Run
@@ -41,12 +41,13 @@ def ancient_genomes() -> pd.DataFrame:
 
 
 def trajectory(run: Run) -> dict[str, Figure]:
-    """Draw ancestry from the first generation to today and, beside it, the first 20 generations."""
+    """Draw ancestry from the first generation to today, over what theory expected, and the first 20 generations."""
     data = _with_burnins(run)
-    return _by_source(data, partial(_trajectory, labels=branch_labels(run.table("pulse"))))
+    expected = prediction.predict(run.scenario).trajectory
+    return _by_source(data, partial(_trajectory, labels=branch_labels(run.table("pulse")), expected=expected))
 
 
-def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str]) -> Figure:
+def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str], expected: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(_WIDE, 3.4), layout="constrained")
     main, first = figure.subplots(1, 2, width_ratios=(2.1, 1), gridspec_kw={"wspace": 0.06})
     real = people(source) == "Neanderthal" and data["years_bp"].max() >= _REAL_PULSE_YEARS
@@ -58,6 +59,7 @@ def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str]) -> F
         living=figures.LIVING if real else None,
         labels=labels,
         ylabel=ylabel,
+        expected=expected[expected["source"] == source],
     )
     figures.first_generations(data, first, labels=labels, ylabel=ylabel)
     main.annotate("a", (-0.1, 1.12), xycoords="axes fraction", **_PANEL_NAME)

@@ -4,19 +4,22 @@
 Fitness follows SLiM's convention: a mutation with selection coefficient s multiplies fitness by 1 + s in a
 homozygote and by 1 + h s in a heterozygote, so that h = 0.5 is (nearly) additive, and effects of different
 sites multiply.  Mutations are deleterious, -1 <= s < 0, or neutral.  Estimates from dadi-type inference are
-written for 1 + 2s and 1 + 2hs: double their s before putting it here.
+written for 1 + 2s and 1 + 2hs: double their s before putting it here. Published distributions have names
+(`admix.dfe_catalog`), and are doubled there where they have to be.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from admix.strict import Block, broken, list_of, number, variants
+from admix.dfe_catalog import DFES, DOMINANCES
+from admix.strict import Block, broken, list_of, number, one_of, variants
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -184,16 +187,57 @@ class DominanceClasses(Block):
         return np.asarray(self.values)[np.searchsorted(self.breaks, cost, side="right")]
 
 
+class NamedDfe(Block):
+    """A published distribution, by its name in `admix.dfe_catalog`."""
+
+    kind: Literal["named"] = "named"
+    name: Annotated[str, one_of(*DFES)]
+
+    @property
+    def meaning(self) -> SimpleDfe | Mixture:
+        """The distribution itself."""
+        return _named_dfe(self.name)
+
+    def costs(self, u: FloatArray) -> FloatArray:
+        """Return the quantiles `u` of -s, before they are cut at 1."""
+        return self.meaning.costs(u)
+
+    def probability(self, cost: FloatArray) -> FloatArray:
+        """Return P(-s <= cost)."""
+        return self.meaning.probability(cost)
+
+
+@lru_cache(maxsize=32)
+def _named_dfe(name: str) -> SimpleDfe | Mixture:
+    tree = DFES[name].tree
+    kinds: dict[str, type[SimpleDfe] | type[Mixture]] = {"gamma": Gamma, "lognormal": Lognormal, "mixture": Mixture}
+    return kinds[tree["kind"]].model_validate(tree)
+
+
+class NamedDominance(Block):
+    """A published relation of h and s, by its name in `admix.dfe_catalog`."""
+
+    kind: Literal["named"] = "named"
+    name: Annotated[str, one_of(*DOMINANCES)]
+
+    def of(self, cost: FloatArray) -> FloatArray:
+        """Return h for each -s."""
+        tree = DOMINANCES[self.name].tree
+        made = FallingDominance.model_validate(tree) if tree["kind"] == "hs" else DominanceClasses.model_validate(tree)
+        return made.of(cost)
+
+
 if TYPE_CHECKING:
-    Dfe = SimpleDfe | Mixture
-    AnyDominance = float | FallingDominance | DominanceClasses
+    Dfe = SimpleDfe | Mixture | NamedDfe
+    AnyDominance = float | FallingDominance | DominanceClasses | NamedDominance
 else:
-    Dfe = variants("kind", Gamma, Lognormal, Point, Neutral, Mixture)
+    Dfe = variants("kind", Gamma, Lognormal, Point, Neutral, Mixture, NamedDfe)
     AnyDominance = variants(
         "kind",
         FallingDominance,
         DominanceClasses,
-        plain=Annotated[float, number(f"{_DOMINANCE}, or a block with kind: hs, classes", 0, 1)],
+        NamedDominance,
+        plain=Annotated[float, number(f"{_DOMINANCE}, or a block with kind: hs, classes, named", 0, 1)],
         words=_DOMINANCE,
     )
 
@@ -232,6 +276,11 @@ class Selection(Block):
     dfe: Dfe
     dominance: AnyDominance
     mutation_rate: Annotated[float, number("a rate per functional bp and generation from 0 to 1e-4", 0, 1e-4)]
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether a heterozygote has half the effect of the homozygote, whatever the mutation."""
+        return isinstance(self.dominance, float | int) and self.dominance == 0.5
 
     def dominance_of(self, s: FloatArray) -> FloatArray:
         """Return h for each selection coefficient in `s`, float64 of the same shape."""

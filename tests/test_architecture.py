@@ -48,7 +48,7 @@ def test_import_contracts_hold() -> None:
         ("genome.py", "from admix import selection", "imports point down the layers only"),
         ("newcomer.py", "", "imports point down the layers only"),
         ("results.py", "import matplotlib.pyplot", "matplotlib only in figures and plots"),
-        ("theory.py", "from numba import njit", "numba only in kernels"),
+        ("theory/fixation.py", "from numba import njit", "numba only in kernels"),
     ],
 )
 def test_import_contracts_can_break(module: str, line: str, broken: str, tmp_path: Path) -> None:

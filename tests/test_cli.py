@@ -23,7 +23,10 @@ from admix import __version__, cache, cli, errors, plots, results, scenario, sim
 from admix.cli_process import execute
 from admix.cli_run import size
 
-COMMANDS = ("", "run", "plot", "scenarios", "scenarios show", "cache", "cache list", "cache clear")
+COMMANDS = (
+    "", "run", "predict", "dfe", "dfe list", "dfe show", "plot", "scenarios", "scenarios show", "cache", "cache list",
+    "cache clear",
+)  # fmt: skip
 RUN_OPTIONS = (
     "--scenario -s --seed --replicates --burnins --burnin --generations --start --threads -o --out -f --force"
     " --set --twin --cache-dir --scale -n --dry-run -v --verbose -q --quiet"
@@ -343,6 +346,34 @@ def test_quiet_silences_the_progress(admix: Screen, calls: Calls) -> None:
     assert re.fullmatch(r"50%  work, .* left\n", admix.err)
     assert admix("run", "--scenario", "tiny", "-o", "b", "-q") == 0
     assert admix.err == ""
+
+
+def test_predict_prints_the_expectation_and_writes_it(admix: Screen) -> None:
+    assert admix("predict", "--scenario", "tiny", "--out", "expected.tsv") == 0, admix.err
+    assert "Neanderthal share of DNA, %: expected" in admix.out and "p10, p20): S = " in admix.out
+    assert "nothing was simulated: independent sites" in admix.out and admix.err == ""
+    lines = Path("expected.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split("\t")[:5] == ["branch", "source", "deme", "generation", "years_bp"]
+    assert len(lines) == 1 + 2 * 201
+    before = admix.out
+    assert admix("predict", "--scenario", "tiny", "--set", "selection.mutation_rate=1e-8") == 0
+    assert admix.out != before and "Table:" not in admix.out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["tiny"], "predict: got 'tiny'; allowed: options only; did you mean --scenario tiny?"),
+        ([], "--scenario is missing: allowed: a name that 'admix scenarios' lists, or a YAML file"),
+        (
+            ["--scenario", "tiny", "--out", "no/where.tsv"],
+            "no/where.tsv: cannot be written (No such file or directory)",
+        ),
+    ],
+)
+def test_predict_refuses(admix: Screen, words: list[str], line: str) -> None:
+    assert admix("predict", *words) == (1 if "--out" in words else 2)
+    assert one_line(admix.err) == line
 
 
 def tree(path: Path) -> list[tuple[str, int, int]]:

@@ -140,6 +140,20 @@ def test_trajectory_draws_the_mean_in_per_cent(ax):
     assert "generation" in ax.get_xlabel()
 
 
+def test_what_was_expected_lies_under_the_lines(ax):
+    data = frame(twins=("none", "neutral"), today=200)
+    expected = data[data["twin"] == "none"].assign(ancestry_mean=lambda rows: 0.9 * rows["ancestry_mean"])
+    longer = pd.concat([expected, expected.assign(generation=expected["generation"] + 200)])
+    figures.trajectory(data, ax, expected=longer[longer["branch"] == "p10"])
+    found = lines(ax)
+    assert [name for name in found if "expected" in name] == ["p10, expected"]
+    under, over = found["p10, expected"], found["p10"]
+    np.testing.assert_array_equal(under.get_xdata(), over.get_xdata())
+    np.testing.assert_allclose(under.get_ydata(), 0.9 * over.get_ydata())
+    assert under.get_zorder() < over.get_zorder() and under.get_color() == over.get_color()
+    assert figures.EXPECTED_LABEL in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_the_mean_is_that_of_burnins_where_they_are_known(ax):
     data = frame(branches=(("p10", 0.1),), replicates=3)
     data["burnin"] = np.where(data["replicate"] == 2, 1, 0)

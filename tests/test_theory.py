@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ancestry theory against brute force, individual-based runs and published tables."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from admix import theory
+from admix import seeds, theory
 from admix.spectrum import StationarySpectrum
 
 
@@ -25,8 +26,9 @@ def random_genome(markers=60, chromosomes=3, seed=1):
     )
 
 
-def slow_phi(genome, t_max, weights):
+def slow_phi(genome, t_max, weights, other=None):
     """Mean of (1-r)^t over all ordered pairs, pair by pair."""
+    other = weights if other is None else other
     axis = [int(a) for a in genome.chrom_axis]
     out = np.zeros(t_max + 1)
     chrom = [max(c for c in range(len(axis) - 1) if axis[c] <= int(m)) for m in genome.marker_axis]
@@ -37,8 +39,8 @@ def slow_phi(genome, t_max, weights):
                 c = chrom[i]
                 d = abs(int(a) - int(b)) / (axis[c + 1] - axis[c]) * genome.chrom_morgans[c]
                 r = (1 - np.exp(-2 * d)) / 2
-            out += weights[i] * weights[j] * (1 - r) ** np.arange(t_max + 1)
-    return out / weights.sum() ** 2
+            out += weights[i] * other[j] * (1 - r) ** np.arange(t_max + 1)
+    return out / weights.sum() / other.sum()
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,25 @@ def test_phi_is_the_mean_over_pairs(genome):
     np.testing.assert_allclose(theory.phi(genome, 50, even), slow_phi(genome, 50, even), rtol=1e-4)
     assert abs(theory.phi(genome, 50, even)[10] / want[10] - 1) > 1e-3
     assert theory.rbar(genome) == pytest.approx(1 - want[1], rel=1e-4)
+
+
+def test_phi_between_two_sets_of_weights(genome):
+    here, there = np.arange(60.0), np.where(np.arange(60) % 7 == 0, 3.0, 0.0)
+    want = slow_phi(genome, 300, here, there)
+    np.testing.assert_allclose(theory.phi(genome, 300, here, there), want, rtol=1e-4)
+    np.testing.assert_allclose(theory.phi(genome, 300, there, here), want, rtol=1e-4)
+    assert abs(theory.phi(genome, 300, here)[300] / want[300] - 1) > 0.01
+
+
+def test_phi_of_rounded_positions(genome, human):
+    """The error is (t step)^2 / 12 in the nearest pairs, and hardly any on the whole."""
+    for t, step in ((50, 1e-3), (500, 1e-4)):
+        want = theory.phi(genome, t)
+        np.testing.assert_allclose(theory.phi(genome, t, step=step), want, rtol=(t * step) ** 2)
+    functional = human.window_functional_bp[human.marker_window]
+    exact, quick = (theory.phi(human, 1700, None, functional, step) for step in (None, 1e-4))
+    np.testing.assert_allclose(quick, exact, rtol=2e-3)
+    assert quick.sum() == pytest.approx(exact.sum(), rel=1e-4)
 
 
 def test_phi_refuses_weights_that_are_none(genome):
@@ -149,6 +170,28 @@ def test_uniform_load_gives_the_published_table(human_phi):
         theory.uniform_load_trajectory(0.1, 0.5, unlinked, [103])
 
 
+def test_a_cost_of_hybrids_enters_the_trajectory(human_phi):
+    generations = np.array([1, 2, 3, 5, 10, 100])
+    plain = theory.uniform_load_trajectory(0.1, 0.6, human_phi, generations)
+    same = theory.uniform_load_trajectory(0.1, 0.6, human_phi, generations, S_het=0.3)
+    np.testing.assert_allclose(same, plain, rtol=1e-12)
+    heterosis = theory.uniform_load_trajectory(0.1, 0.9, human_phi, generations, S_het=-0.4)
+    assert heterosis[1] < plain[1] and np.all(np.diff(heterosis[1:]) > 0)
+    assert heterosis[0] == pytest.approx(0.1)
+
+
+def test_one_block_under_weak_selection_is_one_locus():
+    """Without recombination phi is 1, and the source's genome one locus with three genotypes."""
+    S, het, p = 0.004, -0.003, 0.2
+    track = theory.uniform_load_trajectory(p, S, np.ones(400), np.arange(1, 401), S_het=het)
+    w = np.exp([0.0, -het, -S])
+    q = p * w[2] / (p * w[2] + (1 - p) * w[0])
+    for g in range(2, 401):
+        assert track[g - 1] == pytest.approx(q, rel=0.005)
+        q = (q * q * w[2] + q * (1 - q) * w[1]) / (q * q * w[2] + 2 * q * (1 - q) * w[1] + (1 - q) ** 2 * w[0])
+    assert abs(theory.uniform_load_trajectory(p, S, np.ones(400), [400])[0] / q - 1) > 0.1
+
+
 @pytest.mark.parametrize(
     ("s", "left"),
     [(4e-4, [0.454, 0.494, 0.732, 0.962]), (1e-4, [0.820, 0.835, 0.919, 0.990])],
@@ -203,6 +246,75 @@ def test_pedigree_survival(human_phi):
     assert recipient == pytest.approx(0.82, abs=0.01)
     assert share == pytest.approx(0.056, abs=0.004)
     assert theory.pedigree_survival(0.2, 1.0, human_phi).share == pytest.approx(0.102, abs=0.004)
+
+
+def test_genealogical_ancestors_are_those_of_a_simulation():
+    """Ancestors of one person in a population of 60, by 2,000 pedigrees: the mean to 1 %."""
+    N, depth, runs = 60, 9, 2000
+    rng = seeds.generator("test", "genealogical ancestors")
+    ancestors = np.zeros((runs, N), dtype=bool)
+    ancestors[:, 0] = True
+    rows = np.arange(runs)[:, None]
+    for k in range(1, depth + 1):
+        parents = rng.integers(0, N, (runs, N, 2))
+        before = np.zeros_like(ancestors)
+        for parent in (0, 1):
+            np.logical_or.at(before, (np.broadcast_to(rows, (runs, N)), parents[:, :, parent]), ancestors)
+        ancestors = before
+        counts = ancestors.sum(axis=1)
+        want = theory.genealogical_ancestors(k, N)
+        # the mean of a function of a random number: 1 % is allowed for the curvature
+        assert abs(counts.mean() - want) < 4 * counts.std() / np.sqrt(runs) + 0.01 * want
+    assert theory.genealogical_ancestors(200, 10_000) == pytest.approx(7968.0, abs=1.0)
+    with pytest.raises(ValueError, match="allowed: k of at least 0"):
+        theory.genealogical_ancestors(-1, 10)
+
+
+def test_genetic_ancestors_are_the_published_ones():
+    # Coop 2013: blocks 2 (22 + 33 (k - 1)) on 2^k lines; a simulation in N = 10,000 gives 204, 429 and 853
+    k = np.array([4, 6, 8, 10, 15])
+    assert theory.ancestral_blocks(k, 33, 22).tolist() == [242, 374, 506, 638, 968]
+    endless = theory.genetic_ancestors(k, 33, 22)
+    want = 2.0**k * (1 - np.exp(-(22 + 33 * (k - 1)) / 2.0 ** (k - 1)))
+    np.testing.assert_allclose(endless, want)
+    assert endless[:2] == pytest.approx([16, 64], rel=0.05)
+    assert np.all(endless[2:] / [204, 429, 853] < 1.3) and np.all(endless[2:] / [204, 429, 853] > 1.05)
+    finite = theory.genetic_ancestors(k, 33, 22, N=10_000)
+    assert np.all(finite <= endless + 1e-9) and np.all(finite <= theory.genealogical_ancestors(k, 10_000))
+    with pytest.raises(ValueError, match="at least 1"):
+        theory.ancestral_blocks(0, 33, 22)
+
+
+def gamete(rng, depth, morgans, people):
+    """Pieces (end, founder) of a gamete whose founders lived `depth` generations ago, all of them different people."""
+    if depth == 1:
+        return [(morgans, next(people))]
+    strands = [gamete(rng, depth - 1, morgans, people) for _ in range(2)]
+    cuts = np.sort(rng.uniform(0, morgans, rng.poisson(morgans)))
+    pieces, start, now = [], 0.0, int(rng.integers(2))
+    for stop in [*cuts, morgans]:
+        for end, founder in strands[now]:
+            if end > start:
+                pieces.append((min(end, stop), founder))
+            if end >= stop:
+                break
+        start, now = stop, 1 - now
+    return pieces
+
+
+def test_blocks_are_those_of_a_pedigree_without_relatives():
+    rng, morgans, runs = seeds.generator("test", "ancestral blocks"), 1.6, 400
+    for depth in (1, 3, 5):
+        people = itertools.count()
+        counts = []
+        for _ in range(runs):
+            both = [[founder for _, founder in gamete(rng, depth, morgans, people)] for _ in range(2)]
+            counts.append(sum(1 + sum(a != b for a, b in itertools.pairwise(half)) for half in both))
+        want = theory.ancestral_blocks(depth, morgans, 1)
+        assert abs(np.mean(counts) - want) <= 4 * np.std(counts) / np.sqrt(runs)
+        assert depth == 1 or abs(np.mean(counts) - want) < abs(
+            np.mean(counts) - theory.ancestral_blocks(depth + 1, 1.6, 1)
+        )
 
 
 def test_drift_load_gives_the_published_values():
