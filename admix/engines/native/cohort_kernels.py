@@ -31,9 +31,9 @@ def common_correction(a: Any, b: Any, words: Any, mask: Any, correction: Any, bo
     ``both`` uint64 and ``held`` int32 are scratch, as long as the rows.
     """
     # few words hold such a site twice: no branch is taken before they are known
-    for w in range(a.shape[0]):
-        both[w] = a[w] & b[w] & mask[w]
-    n = 0
+    for x in range(a.shape[0]):
+        both[x] = a[x] & b[x] & mask[x]
+    n = np.int64(0)
     for j in range(words.shape[0]):
         held[n] = words[j]
         n += np.int64(both[words[j]] != _ZERO)
@@ -54,7 +54,7 @@ def rare_correction(a: Any, n_a: Any, b: Any, n_b: Any, correction: Any, tags: A
     """
     for i in range(n_a):
         tags[a[i] & TAG_MASK] = tag
-    n = 0
+    n = np.int64(0)
     for k in range(n_b):
         held[n] = b[k]
         n += np.int64(tags[b[k] & TAG_MASK] == tag)

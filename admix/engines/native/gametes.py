@@ -199,15 +199,15 @@ def weigh(row: Any, masks: Any, odd_words: Any, weight: Any, plain_weight: Any, 
     t1 = c1 * plain_weight
     t2 = c2 * plain_weight
     for j in range(odd_words.shape[0]):
-        w = np.uint64(odd_words[j])
-        x = row[w] & odd[w]
+        q = np.uint64(odd_words[j])
+        x = row[q] & odd[q]
         while x != _ZERO:
             low = x & (~x + ONE)
-            v = weight[(w << SHIFT6) + np.uint64(lowest(x))]
+            v = weight[(q << SHIFT6) + np.uint64(lowest(x))]
             t0 += v
-            if functional[w] & low:
+            if functional[q] & low:
                 t1 += v
-            if far[w] & low:
+            if far[q] & low:
                 t2 += v
             x ^= low
     out[0] = t0
