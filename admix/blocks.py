@@ -12,7 +12,16 @@ import numpy.typing as npt
 from admix.errors import InputError, nearest
 from admix.genome import Genome
 
-__all__ = ["BLOCK_CM", "Blocks", "Jackknife", "chromosome_lengths", "genome_blocks", "jackknife", "morgans_at"]
+__all__ = [
+    "BLOCK_CM",
+    "Blocks",
+    "Jackknife",
+    "chromosome_lengths",
+    "gap_stretches",
+    "genome_blocks",
+    "jackknife",
+    "morgans_at",
+]
 
 Floats = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -70,6 +79,18 @@ class Blocks:
         """Return the number of the block that holds each base of a chromosome."""
         edges = self.edges[chrom]
         return np.asarray(self.first[chrom] + np.searchsorted(edges, bp, side="right") - 1)
+
+
+def gap_stretches(genome: Genome) -> dict[str, Int64]:
+    """Return by name of chromosome the stretches of windows that are all gap, int64[k, 2], bp."""
+    out = {}
+    for c, name in enumerate(genome.chroms):
+        own = genome.window_chrom == c
+        start, end = genome.window_start[own], genome.window_end[own]
+        gap = np.concatenate([[False], genome.window_gap_bp[own] >= end - start, [False]])
+        edges = np.append(start, end[-1])[np.flatnonzero(gap[1:] != gap[:-1])]
+        out[name] = edges.reshape(-1, 2).astype(np.int64)
+    return out
 
 
 def chromosome_lengths(genome: Genome) -> dict[str, int]:

@@ -17,7 +17,7 @@ doi:10.1073/pnas.1814338116).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,7 @@ def f_statistics(
     mode: str = "site",
     each: bool = False,
     tracts: pd.DataFrame | None = None,
+    gaps: Mapping[str, Int64] | None = None,
 ) -> pd.DataFrame:
     """Return f4, D and f4-ratios of groups of people, with errors, and their true ancestry.
 
@@ -116,6 +117,9 @@ def f_statistics(
     tracts
         Archaic tracts of the samples, of the sources that count as the truth: columns `chrom`, `start`, `end`,
         `sample`, `haplotype`. None leaves the truth missing.
+    gaps
+        By name of chromosome, stretches of unknown sequence, int64[k, 2] in order, that count for nothing. A gap of
+        many Mb without recombination would weigh as much as a fifth of a small chromosome, with a single genealogy.
 
     Returns
     -------
@@ -151,9 +155,13 @@ def f_statistics(
             raise RunError(f"trees of chromosome {chrom}", "other samples than in the chromosomes before")
         if chrom not in blocks.edges or blocks.edges[chrom][-1] != ts.sequence_length:
             raise RunError(f"trees of chromosome {chrom}", f"{ts.sequence_length:,.10g} bp, unlike the genetic map")
+        holes = np.zeros((0, 2), np.int64) if gaps is None else gaps[chrom]
+        if len(holes):
+            ts = ts.delete_intervals(holes, simplify=False, record_provenance=False)
         part = _sums(ts, plan, blocks.edges[chrom], mode)
+        part["bases"] = np.diff(_known(blocks.edges[chrom], holes)).astype(np.float64)[:, None]
         if tracts is not None:
-            part["covered"] = _hidden(tracts, chrom, samples, plan, blocks.edges[chrom])
+            part["covered"] = _hidden(tracts, chrom, samples, plan, blocks.edges[chrom], holes)
         parts.append(part)
     if plan is None:
         raise RunError("tree sequences", "none is there")
@@ -216,7 +224,6 @@ def _sums(ts: tskit.TreeSequence, plan: _Plan, edges: Int64, mode: str) -> dict[
         "f4": ts.f4(plan.sets, indexes=plan.quadruples, **common),
         "differ": ts.sample_count_stat(sets, differ, people, polarised=True, **common),
         "sites": ts.segregating_sites([everybody], **common),
-        "bases": np.diff(edges).astype(np.float64)[:, None],
     }
 
 
@@ -238,11 +245,17 @@ def _both_differ(sizes: Floats) -> Callable[[Floats], Floats]:
     return summary
 
 
-def _hidden(tracts: pd.DataFrame, chrom: str, samples: pd.DataFrame, plan: _Plan, edges: Int64) -> Floats:
-    """Bases in tracts of each group X in the blocks of a chromosome, shape (blocks, groups)."""
+def _known(bp: Int64, holes: Int64) -> Int64:
+    """How many bases lie before each of `bp`, not counting those in holes."""
+    return bp - cover(holes[:, 0], holes[:, 1], bp)
+
+
+def _hidden(tracts: pd.DataFrame, chrom: str, samples: pd.DataFrame, plan: _Plan, edges: Int64, holes: Int64) -> Floats:
+    """Bases in tracts of each group X in the blocks of a chromosome, holes left out, shape (blocks, groups)."""
     here = tracts[tracts["chrom"].astype(str) == chrom]
     row = here["sample"].map({name: i for i, name in enumerate(samples["sample"])}).to_numpy(dtype=np.float64)
-    start, end = (here[column].to_numpy(dtype=np.int64) for column in ("start", "end"))
+    start, end = (_known(here[column].to_numpy(dtype=np.int64), holes) for column in ("start", "end"))
+    edges = _known(edges, holes)
     columns = []
     for rows in plan.rows:
         mine = np.isin(row, rows)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from admix import schedule
-from admix.blocks import BLOCK_CM, genome_blocks
+from admix.blocks import BLOCK_CM, gap_stretches, genome_blocks
 from admix.derived import replaced_folder, write_table
 from admix.element_distance import by_distance, check_elements
 from admix.errors import InputError, RunError, nearest
@@ -306,7 +306,15 @@ class _Collector:
         if deme in sources:
             tracts = tracts[tracts["source"] == deme]
         found = trees_elsewhere(options.trees or self.run.path / "trees", files)
-        table = f_statistics(found, roles, self.blocks, mode=options.mode, each=options.each, tracts=tracts)
+        table = f_statistics(
+            found,
+            roles,
+            self.blocks,
+            mode=options.mode,
+            each=options.each,
+            tracts=tracts,
+            gaps=gap_stretches(self.genome),
+        )
         self.add("fstatistics", table, labels)
 
     @property
