@@ -18,7 +18,7 @@ import typer
 from admix import __version__, cli_derive
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
-from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
+from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
 from admix.errors import InputError, RunError, nearest
 
 __all__ = ["app", "main"]
@@ -26,6 +26,8 @@ __all__ = ["app", "main"]
 STARTS = ("forward", "stationary")
 TWINS = ("neutral", "none")
 TREES_TO = ("pulse", "split")
+ENGINES = ("native", "slim")
+HISTORIES = ("slim", "native")
 FORMATS = ("pdf", "svg", "png")
 
 
@@ -172,6 +174,32 @@ def run(
     keep_parents: Annotated[
         bool, typer.Option("--keep-parents", help="Keep the parents of everybody since the pulse (parents/*.npz).")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="native|slim",
+            help="Who simulates: admix itself, or the program SLiM (5.1 or 5.2), the reference.  [default: native]",
+        ),
+    ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="slim|native",
+            help="With --engine slim, who simulates what precedes the pulse; with 'native', both engines"
+            " go on from the same people.  [default: slim]",
+        ),
+    ] = None,
+    slim_path: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="Where SLiM is.  [default: $SLIM, else slim on the PATH]"),
+    ] = None,
+    slim_script: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the SLiM script of the first branch, with its tables, to run or edit by hand, and stop.",
+        ),
+    ] = None,
     cache_dir: Annotated[
         str | None,
         typer.Option(
@@ -241,6 +269,9 @@ def run(
         "trees_to": choice("--trees-to", trees_to, TREES_TO),
         "keep_parents": keep_parents or None,
         "threads": whole("--threads", threads, 1),
+        "engine": choice("--engine", engine, ENGINES),
+        "history": choice("--history", history, HISTORIES),
+        "slim_path": slim_path,
     }
 
     from admix import scenario as scenarios
@@ -248,7 +279,9 @@ def run(
     with messages(verbose, quiet) as progress:
         loaded = scenarios.load(scenario).with_set(assignments or [])
         options = put_together(loaded, given, out=out, force=force, cache_dir=cache_dir)
-        if dry_run:
+        if slim_script is not None:
+            write_slim_script(loaded, options, slim_script, dry_run=dry_run)
+        elif dry_run:
             print_plan(loaded, options)
         else:
             simulate_and_tell(loaded, options, progress)

@@ -29,6 +29,10 @@ def put_together(
     if given["burnins"] is not None:
         # whatever single burn-in the file names is overruled
         written.pop("burnin", None)
+    if given.get("engine") != "slim":
+        for name in ("history", "slim_path"):
+            if given.get(name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}", given[name], "together with --engine slim")
     values = written | {name: value for name, value in given.items() if value is not None}
     if values.get("twin") == "none":
         values["twin"] = None
@@ -50,11 +54,9 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
     Stopped
         If Ctrl-C or SIGTERM ended the simulation.
     """
-    from admix import simulate
-
     place(options.out)
     try:
-        path = simulate.run(scenario, options, progress)
+        path = _engine(options).run(scenario, options, progress)
     except KeyboardInterrupt as error:
         progress.close()
         kept = f"the history simulated so far is kept in {_cache_directory(options)}"
@@ -73,6 +75,28 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
     tell(f"Tables:   {options.out}")
 
 
+def _engine(options: RunOptions) -> Any:
+    """The module that runs and estimates with the engine chosen."""
+    if options.engine == "slim":
+        from admix import slim_run
+
+        return slim_run
+    from admix import simulate
+
+    return simulate
+
+
+def write_slim_script(scenario: Scenario, options: RunOptions, path: str, *, dry_run: bool) -> None:
+    """Write the script that ``--engine slim`` would run, and its tables beside it."""
+    if options.engine != "slim":
+        raise InputError("--slim-script", path, "together with --engine slim")
+    if dry_run:
+        raise InputError("--slim-script", path, "without --dry-run, as files are written")
+    from admix import slim_run
+
+    slim_run.write_script(scenario, options, Path(path), tell)
+
+
 def _cache_directory(options: RunOptions) -> Path:
     from admix import cache
 
@@ -81,9 +105,7 @@ def _cache_directory(options: RunOptions) -> Path:
 
 def print_plan(scenario: Scenario, options: RunOptions) -> None:
     """Print the resolved scenario as YAML, and the schedule and the estimate as YAML comments below it."""
-    from admix import simulate
-
-    estimate = simulate.estimate(scenario, options)
+    estimate = _engine(options).estimate(scenario, options)
     tell(
         "# Dry run: nothing was computed and nothing was written. This text is a scenario that can be run.",
         _with_options(scenario, options).to_yaml().rstrip("\n"),

@@ -32,7 +32,8 @@ class RunOptions:
     ``trees`` is whether tree sequences of sampled people are made; None: as the scenario says. ``trees_to`` is how
     far back they reach: ``pulse``, or ``split`` for the last cohort of the common ancestor, for which every lineage
     is simulated, and its parents kept, from the split on. ``keep_parents``: the parents of all people since the
-    pulse stay in the run directory.
+    pulse stay in the run directory. ``engine`` is who simulates; for ``slim``, ``slim_path`` is the program, and
+    ``history`` says who simulates what precedes the pulse, ``slim`` or ``native``.
     """
 
     out: Path
@@ -49,6 +50,9 @@ class RunOptions:
     trees_to: str = "pulse"
     keep_parents: bool = False
     cache_dir: Path | None = None
+    engine: str = "native"
+    history: str = "slim"
+    slim_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +218,12 @@ def _check_samples(plan: Plan) -> None:
             if n > clock.size(deme, tick):
                 given = f"{n:,} of {clock.deme_names[deme]} in one tick"
                 raise InputError("sampling.individuals", given, f"at most {clock.size(deme, tick):,}")
+
+
+def history_seconds(plan: Plan) -> float:
+    """Seconds of all stages of the history, whatever the cache holds."""
+    every = {s.key: _stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
+    return sum(every.values())
 
 
 def _stage_seconds(plan: Plan, stage: Stage, clock: schedule.Schedule) -> float:
