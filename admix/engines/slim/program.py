@@ -147,6 +147,8 @@ def run(
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         if pending.signal is not None:
             return
     if code:
