@@ -112,6 +112,7 @@ def _record(
     tick = (last - np.rint(ts.nodes_time)).astype(np.int64)
     deme = ts.nodes_population.astype(np.int64) - 1
     n_samples = len(samples)
+    _check_census(branch, ts, tick, deme, where)
     census = {t for p in branch.schedule.pulses for t in (p.tick - 1, p.tick)}
     flags = np.zeros(ts.num_nodes, np.uint32)
     kept = np.append((ts.individuals_flags & _KEPT) != 0, False)[ts.nodes_individual]
@@ -156,6 +157,16 @@ def _record(
         mutation_kind=columns[5].astype(np.int8),
         mutation_deme=columns[6].astype(np.int16),
     )
+
+
+def _check_census(branch: SlimBranch, ts: tskit.TreeSequence, tick: np.ndarray, deme: np.ndarray, where: str) -> None:
+    """Every lineage of the two demes of a pulse must have a node in the tick before it."""
+    child, parent = ts.edges_child, ts.edges_parent
+    for pulse in branch.schedule.pulses:
+        both = np.isin(deme, [pulse.source, pulse.target])
+        passing = (tick[child] > pulse.tick - 1) & (tick[parent] < pulse.tick - 1) & both[child] & both[parent]
+        if passing.any():
+            raise RunError(where, f"{passing.sum():,} edges pass the census of tick {pulse.tick - 1} without a node", _BUG)
 
 
 def _bordering(ts: tskit.TreeSequence, deme: np.ndarray) -> np.ndarray:
