@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_derive
+from admix import __version__, cli_check, cli_derive
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
@@ -45,6 +45,7 @@ app = _typer()
 scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
+verify_app = _typer()
 
 
 def main() -> None:
@@ -337,6 +338,8 @@ def _show(
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
+app.command("doctor", short_help="Check this installation and say how to mend it.")(cli_check.doctor)
+verify_app.command("engines", short_help="Compare the native engine with SLiM.")(cli_check.verify_engines)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
 
@@ -453,4 +456,5 @@ def _entries(count: int) -> str:
 
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
+app.add_typer(verify_app, name="verify", short_help="Check admix against SLiM.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -112,7 +112,10 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
 def _resolve(scenario: Scenario, options: RunOptions, version: str, progress: Progress | None = None) -> Plan:
     if options.history not in HISTORIES:
         raise InputError("--history", options.history, f"one of {', '.join(HISTORIES)}")
-    for option, given, unset in (("--trees-to", options.trees_to, "pulse"), ("--keep-parents", options.keep_parents, False)):
+    for option, given, unset in (
+        ("--trees-to", options.trees_to, "pulse"),
+        ("--keep-parents", options.keep_parents, False),
+    ):
         if given != unset:
             raise InputError(option, given, f"left out with --engine {ENGINE}, whose trees reach back to the pulse")
     plan = run_plan.resolve(scenario, options, progress.say if progress else None)
@@ -252,7 +255,9 @@ def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
     if options.history == "native":
         first = run_plan.history_seconds(plan)
     else:
-        every = {s.key: cost.stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
+        every = {
+            s.key: cost.stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss
+        }
         first = sum(every.values())
     known = {stage_label(s) for found in plan.stages.values() for s in found}
     tail = sum(seconds for label, seconds in stages if label not in known) + 8.0
@@ -294,5 +299,3 @@ def write_script(scenario: Scenario, options: RunOptions, path: Path, say: Calla
     at = text.index("function (integer$)now")
     path.write_text(text[:at] + head + text[at:], encoding="utf-8")
     say(f"branch {name}, replicate 0: {path} and {folder}; run it with: slim -s {words[2]} {path}")
-
-

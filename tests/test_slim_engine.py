@@ -309,7 +309,7 @@ def test_a_history_made_in_slim(tmp_path):
         s.build_genome(), s.build_selection().mutation_rate, str(SLIM), tmp_path / "scratch",
     )  # fmt: skip
     made = history.make(stages)
-    assert {name for name in made} == {"modern", "archaic"}
+    assert set(made) == {"modern", "archaic"}
     for stage in stages[1:]:
         arrays, meta = made[stage.name]
         world = World(parts.tables, parts.schedule.deme_names, lambda a, b: 0, parts.workers)

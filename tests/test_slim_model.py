@@ -2,6 +2,7 @@
 """What SLiM is given and what it gives back: tables, effects, cohorts as blocks, populations and native states."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_blocks_say_the_same_as_the_cohort(unit):
     blocks = blocks_of(cohort, 1)
     assert sum(b.n for b in blocks) == cohort.n == 40
     of = np.empty(80, int)
-    for k, group in enumerate(cohort.groups):
+    for _k, group in enumerate(cohort.groups):
         of[group.rows] = group.source
     children = sorted(map(tuple, of.reshape(-1, 2).tolist()))
     assert sorted((b.a, b.b) for b in blocks for _ in range(b.n)) == children
@@ -101,7 +102,7 @@ def test_blocks_say_the_same_as_the_cohort(unit):
         assert len(group.rows) == len(old.rows) and (np.diff(group.rows) > 0).all()
         row[group.rows] = group.source
     assert [tuple(r) for r in row.reshape(-1, 2).tolist()] == [(b.a, b.b) for b in blocks for _ in range(b.n)]
-    assert [b for b in blocks_of(again, 1)] == blocks
+    assert list(blocks_of(again, 1)) == blocks
 
 
 def test_a_deme_of_its_own_children_needs_no_block():
@@ -136,7 +137,7 @@ def sets(arrays, deme):
     """Identities of the mutations of each haplotype, fixed ones too."""
     carried, ends = haplotypes(arrays, np.arange(len(arrays["mutation_uid"])), deme, fixed=True)
     uid = arrays["mutation_uid"]
-    return [frozenset(uid[carried[a:b]].tolist()) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [frozenset(uid[carried[a:b]].tolist()) for a, b in itertools.pairwise(ends)]
 
 
 def test_a_population_file_is_read_as_it_was_written(state, tmp_path):
@@ -247,5 +248,3 @@ def test_stages_have_keys_of_their_own(state):
     assert not {s.key for s in made} & {s.key for s in parts.stages}
     assert all(s.parent == made[0].key for s in made[1:])
     assert {s.key for s in slim_stages(parts.stages, "5.1")}.isdisjoint(s.key for s in made)
-
-

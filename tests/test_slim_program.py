@@ -139,9 +139,7 @@ def test_a_program_that_is_killed(tmp_path, monkeypatch):
 
 def test_an_interrupt_ends_slim_too(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    path = script(
-        tmp_path / "slim", f"echo $$ > {tmp_path}/pid; while :; do echo 'PROGRESS 1' >&2; sleep 0.02; done\n"
-    )
+    path = script(tmp_path / "slim", f"echo $$ > {tmp_path}/pid; while :; do echo 'PROGRESS 1' >&2; sleep 0.02; done\n")
     threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         program.run([path], tmp_path / "log")

@@ -166,7 +166,9 @@ def _check_census(branch: SlimBranch, ts: tskit.TreeSequence, tick: np.ndarray, 
         both = np.isin(deme, [pulse.source, pulse.target])
         passing = (tick[child] > pulse.tick - 1) & (tick[parent] < pulse.tick - 1) & both[child] & both[parent]
         if passing.any():
-            raise RunError(where, f"{passing.sum():,} edges pass the census of tick {pulse.tick - 1} without a node", _BUG)
+            raise RunError(
+                where, f"{passing.sum():,} edges pass the census of tick {pulse.tick - 1} without a node", _BUG
+            )
 
 
 def _bordering(ts: tskit.TreeSequence, deme: np.ndarray) -> np.ndarray:

@@ -32,7 +32,6 @@ from admix.engines.slim.model import SCRIPT, Model, blocks_of, effects_of, numbe
 from admix.engines.slim.population import Population, chromosomes, read_population
 from admix.genome import Genome
 from admix.genome_layout import position_key
-from admix.schedule import Schedule
 
 __all__ = ["RESULTS_VERSION", "SlimHistory", "arrays_of", "slim_stages"]
 
@@ -85,7 +84,7 @@ class SlimHistory(History):
             if tick > keep_from:
                 cohorts[tick] = {d: regroup(c) for d, c in planned.items()}
             for d, cohort in planned.items():
-                if (blocks := blocks_of(cohort, d) if len(cohort.groups) > 1 or d not in sizes[tick - 1] else None):
+                if blocks := blocks_of(cohort, d) if len(cohort.groups) > 1 or d not in sizes[tick - 1] else None:
                     model.cohorts[tick, d] = blocks
         model.sizes = [row for row in size_changes(sizes) if row[0] > start]
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -210,9 +209,7 @@ def _sites(genome: Genome, chrom: np.ndarray, bp: np.ndarray) -> np.ndarray:
     return np.asarray(genome.target_cum[segment] + bp - genome.target_start[segment])
 
 
-def _pack_deme(
-    out: Arrays, d: int, carried: np.ndarray, ends: np.ndarray, everywhere: np.ndarray, n: int
-) -> None:
+def _pack_deme(out: Arrays, d: int, carried: np.ndarray, ends: np.ndarray, everywhere: np.ndarray, n: int) -> None:
     """Enter a deme: common mutations as bits in order of position, the others as lists, fixed ones apart."""
     haplotypes = len(ends) - 1
     mine = carried[ends[0] : ends[-1]]

@@ -168,9 +168,7 @@ def regroup(cohort: Cohort) -> Cohort:
     order, _ = _kinds(cohort)
     place = np.empty(cohort.n, np.int64)
     place[order] = np.arange(cohort.n)
-    groups = [
-        Group(g.source, np.sort(2 * place[g.rows >> 1] + (g.rows & 1)), g.plane, g.pulse) for g in cohort.groups
-    ]
+    groups = [Group(g.source, np.sort(2 * place[g.rows >> 1] + (g.rows & 1)), g.plane, g.pulse) for g in cohort.groups]
     return Cohort(cohort.n, groups)
 
 
