@@ -22,7 +22,7 @@ from admix.engines.native.branch import BranchPlan
 from admix.engines.native.snapshot import unpack_worlds
 from admix.engines.native.world import World
 from admix.engines.slim import program
-from admix.engines.slim.branch import Output, SlimBranch, sampled
+from admix.engines.slim.branch import Output, SlimBranch, fixed_in_all, sampled
 from admix.engines.slim.genealogy import chromosome_records, marker_labels
 from admix.engines.slim.history import SlimHistory, slim_stages
 from admix.engines.slim.model import SCRIPT
@@ -188,9 +188,10 @@ def test_trees_hold_what_the_haplotypes_carry(many, files):
     for line in (many.folder / "out" / "carried.tsv").read_text().splitlines():
         tick, deme, who, _, chrom, strand, *ids = map(int, line.split("\t"))
         real[many.genome.chroms[chrom - 1], 2 * number[tick, deme, who] + strand] = set(ids)
-    # what SLiM was not told of since everybody had it
-    arrays = many.branch.arrays
-    everywhere = set.intersection(*(set(arrays[f"deme{d}_fixed"].tolist()) for d in many.branch.demes))
+    # standing ones by their row in the native table; SLiM was not told of those that everybody had
+    arrays, written = many.branch.arrays, many.branch.written
+    everywhere = {2**61 + i for i in np.flatnonzero(fixed_in_all(arrays, many.branch.demes)).tolist()}
+    real = {k: {2**61 + int(written[i]) if i < len(written) else i for i in ids} for k, ids in real.items()}
     seen_new = 0
     for chrom, ts in files.items():
         own = {k: set() for k in range(ts.num_samples)}
@@ -200,7 +201,7 @@ def test_trees_hold_what_the_haplotypes_carry(many, files):
                 own[k] |= {int(x) for x in state.split(",")} if state else set()
         for k in range(ts.num_samples):
             assert own[k] - everywhere == real[chrom, k]
-            seen_new += sum(i >= len(arrays["mutation_uid"]) for i in own[k])
+            seen_new += sum(i < 2**61 for i in own[k])
     assert seen_new > 100
     # SLiM issue 649: no mutation is on two chromosomes
     ids = [set(trees.mutations(ts).id.tolist()) for ts in files.values()]
@@ -278,7 +279,7 @@ def test_a_mutation_that_is_not_on_the_genealogy_is_seen(many, tmp_path):
     carried = many.folder / "out" / "carried.tsv"
     kept = carried.read_text()
     lines = kept.splitlines()
-    standing = len(many.branch.arrays["mutation_uid"])
+    standing = len(many.branch.written)
     new = next(w for line in lines for w in line.split("\t")[6:] if int(w) >= standing)
     try:
         chrom = next(line.split("\t")[4] for line in lines if new in line.split("\t")[6:])
@@ -320,6 +321,9 @@ def test_a_history_made_in_slim(tmp_path):
         assert world.log_fitness(d).mean() == pytest.approx(meta["curve"][-1][2], abs=2e-5)
         assert (arrays["mutation_born"] <= stage.last).all() and (arrays["mutation_born"] > 0).any()
         assert len(np.unique(arrays["mutation_uid"])) == len(arrays["mutation_uid"])
+        # an id that SLiM gave must not be that of a mutation which it was not told of
+        fixed = arrays[f"deme{d}_fixed"]
+        assert len(fixed) and not np.isin(fixed, [*arrays[f"deme{d}_ids"], *arrays[f"deme{d}_rare"]]).any()
     assert {f"ticks{d}" for d in (1, 2)} <= set(made["modern"][0]) | set(made["archaic"][0])
     again = history.make(stages)
     for name, (arrays, meta) in again.items():

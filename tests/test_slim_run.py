@@ -74,7 +74,7 @@ def test_run_directories_are_valid(runs, history):
 @pytest.mark.slim
 @needs_slim
 def test_the_same_command_again_gives_the_same_tables(runs, cache, tmp_path):
-    options = RunOptions(out=tmp_path / "again", engine="slim", history="slim", cache_dir=cache, threads=2, trees=False)
+    options = RunOptions(out=tmp_path / "again", engine="slim", history="slim", cache_dir=cache, threads=2)
     again = slim_run.run(Scenario.from_tree(TREE), options)
     for name in results.SCHEMA:
         assert (again / name).read_bytes() == (runs["slim"] / name).read_bytes()

@@ -27,7 +27,7 @@ from admix.engines.native.tables import Tables, build_tables
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import World
 from admix.engines.slim import program
-from admix.engines.slim.branch import SlimBranch
+from admix.engines.slim.branch import SlimBranch, fixed_in_all
 from admix.engines.slim.genealogy import marker_labels
 from admix.engines.slim.history import RESULTS_VERSION as SLIM_VERSION
 from admix.engines.slim.history import SlimHistory, slim_stages
@@ -87,7 +87,7 @@ class Suite:
 
 SUITES = {
     "quick": Suite(("additive", "recessive"), 50),
-    "full": Suite((*SCENARIOS, HISTORY), 60),
+    "full": Suite((*SCENARIOS, HISTORY), 50),
 }
 
 
@@ -306,11 +306,7 @@ def _slim_run(setting: _Setting, bench: _Bench, run: int, wrong: str = "") -> Va
     counts = np.bincount(held, minlength=len(m))
     selected = m["type"] < 2000
     # what everybody carried at the start was not written; it is fixed
-    everywhere = np.ones(len(branch.arrays["mutation_uid"]), bool)
-    for d in branch.demes:
-        here = np.zeros(len(everywhere), bool)
-        here[branch.arrays[f"deme{d}_fixed"]] = True
-        everywhere &= here
+    everywhere = fixed_in_all(branch.arrays, branch.demes)
     values = _of_counts(m["s"][selected].astype(float), counts[selected], n2)
     values["fixed"] += int(everywhere.sum())
     first = setting.clock.sources()[0]

@@ -91,29 +91,37 @@ def merge(schedule: Schedule, tables: Tables, workers: Workers, lineages: Sequen
     return pack_world(world)
 
 
-def write_state(
-    genome: Genome, tables: Tables, arrays: Arrays, demes: Sequence[int], path: Path, *, selected: bool = True
-) -> float:
-    """Write demes as a population file, without the mutations that are fixed in all of them.
-
-    Returns
-    -------
-    float
-        The log fitness that these cost everybody.
-    """
-    effects = effects_of(tables)
+def fixed_in_all(arrays: Mapping[str, np.ndarray], demes: Sequence[int]) -> np.ndarray:
+    """Which mutations are fixed in each of some demes (bool, one a mutation)."""
     count = len(arrays["mutation_uid"])
     everywhere = np.ones(count, bool)
     for d in demes:
         here = np.zeros(count, bool)
         here[arrays[f"deme{d}_fixed"]] = True
         everywhere &= here
-    keep = ~everywhere if selected else np.zeros(count, bool)
+    return everywhere
+
+
+def write_state(
+    genome: Genome, tables: Tables, arrays: Arrays, demes: Sequence[int], path: Path, *, selected: bool = True
+) -> tuple[float, np.ndarray]:
+    """Write demes as a population file, without the mutations that are fixed in all of them.
+
+    Returns
+    -------
+    dropped : float
+        The log fitness that these cost everybody.
+    written : int64
+        Row of each mutation in the file, by its id there.
+    """
+    effects = effects_of(tables)
+    everywhere = fixed_in_all(arrays, demes)
+    keep = ~everywhere if selected else np.zeros(len(everywhere), bool)
     with path.open("wb") as file:
-        write_population(
+        written = write_population(
             genome, arrays, demes, file, h=effects.by_type, kind=effects.type_of(arrays["mutation_s"]), keep=keep
         )
-    return float(np.log1p(arrays["mutation_s"][everywhere]).sum()) if selected else 0.0
+    return (float(np.log1p(arrays["mutation_s"][everywhere]).sum()) if selected else 0.0), written
 
 
 class SlimBranch(Branch):
@@ -130,6 +138,8 @@ class SlimBranch(Branch):
         self.demes = [d for d in range(len(schedule.deme_names)) if d in self._founders()]
         self.cohorts: dict[int, dict[int, Cohort]] = {}
         self.arrays: Arrays = {}
+        self.written = np.zeros(0, np.int64)
+        """Rows of ``arrays`` by their ids in SLiM; mutations with higher ids arose there."""
 
     def generator(self, purpose: str, deme: int, tick: int) -> np.random.Generator:
         """A named stream of this branch: other numbers than the native engine's."""
@@ -231,7 +241,7 @@ class SlimBranch(Branch):
         self.arrays = merge(self.schedule, self.tables, self.workers, lineages)
         model = self.model()
         write_model(self.genome, effects_of(self.tables), model, folder / "in")
-        dropped = write_state(
+        dropped, self.written = write_state(
             self.genome, self.tables, self.arrays, self.demes, folder / "in" / "population", selected=self.selected
         )
         seed = seed_of("run", plan.seed, plan.branch, plan.replicate, plan.twin)

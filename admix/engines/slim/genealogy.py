@@ -27,6 +27,8 @@ from admix.trees import CENSUS, MIGRANT, NEW, STANDING, ChromosomeRecord, load
 __all__ = ["chromosome_records", "marker_labels"]
 
 _SAMPLE = 1
+_STANDING_IDS = 2**61
+"""Ids of mutations of the population that was read begin here, in tree files; those of new ones are SLiM's."""
 _KEPT = 1 << 18  # SLiM's flag of an individual that is retained
 _BUG = "no tree was written; please report this as a bug of admix"
 
@@ -135,7 +137,7 @@ def _record(
     same = person[ts.nodes_individual] >= 0
     key[same] = person[ts.nodes_individual][same]
 
-    new = _new_mutations(ts, tick, carried, born, len(branch.arrays["mutation_uid"]), where)
+    new = _new_mutations(ts, tick, carried, born, len(branch.written), where)
     old = _standing(branch, genome, c, ts, tick, deme, founders)
     columns = [np.concatenate(pair) for pair in zip(new, old, strict=True)]
     return ChromosomeRecord(
@@ -255,7 +257,8 @@ def _standing(
         nodes.append(np.full(len(mine), node))
     i = np.concatenate([np.zeros(0, np.int64), *ids]).astype(np.int64)
     return (
-        bp[i], np.concatenate([np.zeros(0, np.int64), *nodes]), arrays["mutation_born"][i].astype(np.int64), i,
+        bp[i], np.concatenate([np.zeros(0, np.int64), *nodes]), arrays["mutation_born"][i].astype(np.int64),
+        _STANDING_IDS + i,
         arrays["mutation_s"][i], np.full(len(i), STANDING), arrays["mutation_lineage"][i].astype(np.int64),
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ from admix.engines.native.state import MAX_COMMON_EFFECT
 from admix.engines.native.tables import Tables
 from admix.engines.native.world import COMMON, Cohort
 from admix.engines.slim import program
-from admix.engines.slim.branch import Output, _lines, seed_of, write_state
+from admix.engines.slim.branch import Output, _lines, fixed_in_all, seed_of, write_state
 from admix.engines.slim.model import SCRIPT, Model, blocks_of, effects_of, number, regroup, size_changes, write_model
 from admix.engines.slim.population import Population, chromosomes, read_population
 from admix.genome import Genome
@@ -93,7 +93,7 @@ class SlimHistory(History):
             for part in ("in", "out"):
                 (folder / part).mkdir()
             write_model(self.genome, effects_of(self.tables), model, folder / "in")
-            dropped = write_state(self.genome, self.tables, given, demes, folder / "in" / "population")
+            dropped, written = write_state(self.genome, self.tables, given, demes, folder / "in" / "population")
             constants = model.constants(folder / "in", folder / "out")
             words = program.command(self.slim, SCRIPT, seed_of("burnin", stage.key), constants)
 
@@ -107,7 +107,7 @@ class SlimHistory(History):
             gone = [[number(word) for word in words] for words in _lines(folder / "out" / "substitutions.tsv")]
         living = sizes[stage.last]
         rng = seeds.generator("slim", "burnin", stage.key, "uid")
-        arrays = arrays_of(population, gone, given, demes, living, self.genome, self.tables, start, rng)
+        arrays = arrays_of(population, gone, given, written, demes, living, self.genome, self.tables, start, rng)
         pedigree = Pedigree()
         if keep_from in sizes:
             pedigree.sizes[keep_from] = sizes[keep_from]
@@ -128,6 +128,7 @@ def arrays_of(
     population: Population,
     gone: Sequence[Sequence[float]],
     given: Mapping[str, np.ndarray],
+    written: np.ndarray,
     founders: Sequence[int],
     sizes: Mapping[int, int],
     genome: Genome,
@@ -144,7 +145,9 @@ def arrays_of(
     gone
         Mutations that became fixed in all demes: id, chromosome, position, type, s, SLiM's tick and deme of birth.
     given
-        The arrays that SLiM began with: a mutation whose id is a row of their table is that mutation.
+        The arrays that SLiM began with.
+    written
+        Row of their table by id in SLiM; a mutation with a higher id is new.
     founders
         The demes that it began with; what was fixed in all of them, SLiM was not told of.
     sizes
@@ -156,16 +159,13 @@ def arrays_of(
     """
     ids, offset, _ = chromosomes(genome)
     effects = effects_of(tables)
-    n_given = len(given["mutation_uid"])
-    dropped = np.ones(n_given, bool)
-    for d in founders:
-        here = np.zeros(n_given, bool)
-        here[given[f"deme{d}_fixed"]] = True
-        dropped &= here
-    lost = np.flatnonzero(dropped)
+    lost = np.flatnonzero(fixed_in_all(given, founders)) if len(founders) else np.zeros(0, np.int64)
     fixed = np.array([list(row) for row in gone], np.float64).reshape(-1, 7)
     m = population.mutations
-    slim_id = np.concatenate([m["id"], fixed[:, 0].astype(np.int64), lost])
+    slim_id = np.concatenate([m["id"], fixed[:, 0].astype(np.int64)])
+    row = np.full(len(slim_id), -1, np.int64)
+    row[slim_id < len(written)] = written[slim_id[slim_id < len(written)]]
+    row = np.concatenate([row, lost])
     chrom = np.concatenate([population.chrom, np.searchsorted(ids, fixed[:, 1]), np.zeros(len(lost), np.int64)])
     position = np.concatenate([m["position"], fixed[:, 2], np.zeros(len(lost))]).astype(np.int64)
     kind = np.concatenate([m["type"], fixed[:, 3], np.ones(len(lost))]).astype(np.int64)
@@ -173,12 +173,11 @@ def arrays_of(
     tick = np.concatenate([m["tick"], fixed[:, 5], np.zeros(len(lost))]).astype(np.int64)
     deme = np.concatenate([m["subpopulation"], fixed[:, 6], np.ones(len(lost))]).astype(np.int64)
 
-    n = len(slim_id)
+    n = len(row)
     out: Arrays = {f"mutation_{name}": np.zeros(n, dtype) for name, dtype in COLUMNS.items()}
-    old = np.flatnonzero(slim_id < n_given)
-    new = np.flatnonzero(slim_id >= n_given)
+    old, new = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)
     for name in COLUMNS:
-        out[f"mutation_{name}"][old] = given[f"mutation_{name}"][slim_id[old]]
+        out[f"mutation_{name}"][old] = given[f"mutation_{name}"][row[old]]
     site = _sites(genome, chrom[new], position[new] - offset[chrom[new]])
     out["mutation_site"][new] = site
     out["mutation_axis"][new] = genome.target_axis(site)

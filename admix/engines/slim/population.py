@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The native engine's populations as SLiM's binary population files (``outputFull(binary=T)``, format 8), and back.
 
-Deme i is subpopulation p(i + 1). A mutation's id in SLiM is its row in the native table; ids that SLiM gives later are
-higher. SLiM keeps effects in single precision.
+Deme i is subpopulation p(i + 1). Mutations in the file have the ids 0, 1, 2, ..., so that all that SLiM gives later are
+higher than any of them: it goes on from the highest id that it has read. SLiM keeps effects in single precision.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def write_population(
     kind: np.ndarray | None = None,
     keep: np.ndarray | None = None,
     ages: bool = True,
-) -> None:
+) -> np.ndarray:
     """Write demes as a population file.
 
     Parameters
@@ -169,6 +169,11 @@ def write_population(
         omitted.
     ages
         Whether individuals have ages, as in a nonWF model.
+
+    Returns
+    -------
+    int64
+        Rows of the table of mutations that are in the file; the one at place k has the id k there.
     """
     ids, offset, length = chromosomes(genome, form)
     chrom, bp = genome.target_positions(arrays["mutation_site"])
@@ -194,6 +199,7 @@ def write_population(
     names = np.unique(ids)
     file.write(struct.pack("<i", len(names)))
     in_order = ids[chrom][order]
+    written: list[np.ndarray] = []
     s = single_precision(arrays["mutation_s"])
     for index, (name, bases) in enumerate(zip(names.tolist(), length.tolist(), strict=True)):
         low, high = np.searchsorted(in_order, [name, name + 1]).tolist()
@@ -205,7 +211,9 @@ def write_population(
         rows = np.zeros(len(here), MUTATION)
         rows["tag"] = struct.unpack("<I", _MUTATION)[0]
         rows["polymorphism"] = np.arange(len(here))
-        rows["id"], rows["type"], rows["position"] = here, kind[here], position[here]
+        rows["id"] = np.arange(len(here)) + sum(map(len, written))
+        rows["type"], rows["position"] = kind[here], position[here]
+        written.append(here)
         rows["s"] = s[here]
         rows["h"] = np.array([h[k] for k in kind[here].tolist()], np.float32)
         rows["subpopulation"] = arrays["mutation_lineage"][here] + 1
@@ -215,6 +223,7 @@ def write_population(
             _write_haplosomes(file, d + 2, carried, ends, low, high, number)
         file.write(_END)
     file.flush()
+    return np.concatenate(written)
 
 
 def _write_haplosomes(
