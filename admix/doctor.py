@@ -26,6 +26,7 @@ from admix.errors import AdmixError
 __all__ = ["Finding", "examine", "sound"]
 
 STATES = ("ok", "note", "bad")
+LEAST_PYTHON = (3, 11)
 LEAST_DISK = 2e9
 """Bytes that a burn-in of the human scenarios and a run's trees need."""
 _TREE: dict[str, Any] = {
@@ -103,7 +104,7 @@ def sound(findings: list[Finding]) -> bool:
 
 def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
+    if sys.version_info[:2] < LEAST_PYTHON:
         return Finding(what="Python", state="bad", detail=found, mend="make an environment with Python 3.11 or newer")
     return Finding(what="Python", state="ok", detail=f"{found} ({sys.executable})")
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from admix import genealogies, results, run_plan, trees
-from admix.engines.native.branch import BranchPlan, Records
+from admix.engines.native.branch import ALWAYS_UNTIL, THEN_EVERY, BranchPlan, Records
 from admix.engines.native.history import RESULTS_VERSION as NATIVE_VERSION
-from admix.engines.native.history import History, load_slope
+from admix.engines.native.history import History, Stage, load_slope
 from admix.engines.native.snapshot import Arrays
 from admix.engines.native.workers import Workers
 from admix.engines.slim import cost, program
@@ -29,6 +30,7 @@ from admix.results import RunWriter
 from admix.run_plan import Estimate, Plan, RunOptions, run_label, stage_label
 from admix.run_record import Clock, frames, provenance
 from admix.scenario import Scenario
+from admix.schedule import Schedule
 
 __all__ = ["ENGINE", "HISTORIES", "estimate", "run", "write_script"]
 
@@ -71,7 +73,7 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     progress = progress or Progress(quiet=True)
     slim, version = program.require(options.slim_path)
     plan = _resolve(scenario, options, version, progress)
-    work = dict(_work(plan))
+    work = dict(_work(plan, 1.0))
     progress.plan([*work.items(), (_PICTURES, 8.0)])
     clock, workers = Clock(), Workers(plan.threads)
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in results.SCHEMA}
@@ -230,44 +232,91 @@ def _trees(job: _Job, branch: SlimBranch, folder: Path) -> None:
     job.progress.done(label)
 
 
-def _work(plan: Plan) -> list[tuple[str, float]]:
-    """(name, seconds) of the stages that are not in the cache, and of the branches."""
+def _work(plan: Plan, factor: float) -> list[tuple[str, float]]:
+    """(name, seconds) of the stages that are not in the cache, and of the branches; SLiM's are times ``factor``."""
     native = plan.options.history == "native"
     history, runs = run_plan.work(plan)
     stages = {stage_label(s): (s, plan.schedules[name]) for (name, _), found in plan.stages.items() for s in found}
     out = []
     for label, seconds in history:
-        stage, clock = stages[label]
-        out.append((label, seconds if native else cost.stage_seconds(plan, stage, clock)))
+        out.append((label, seconds if native else factor * _stage_seconds(plan, *stages[label])))
     for replicate in range(plan.options.replicates):
         for name in plan.branches:
             for twin in plan.twins:
-                out.append((run_label(plan, name, replicate, twin), cost.branch_seconds(plan, name, twin)))
+                out.append((run_label(plan, name, replicate, twin), factor * _branch_seconds(plan, name, twin)))
     named = dict(out)
     return out + [(label, seconds) for label, seconds in runs if label not in named]
 
 
+def _stage_seconds(plan: Plan, stage: Stage, clock: Schedule) -> float:
+    total = cost.START_SECONDS
+    for deme in stage.demes:
+        first, last = max(stage.first, int(clock.first_tick[deme])), min(stage.last, int(clock.last_tick[deme]))
+        if last >= first:
+            for n, count in zip(*np.unique(clock.sizes(deme, first, last), return_counts=True), strict=True):
+                mutations = cost.carried(plan.spectrum, float(n))
+                total += float(count) * cost.tick_seconds(float(n), plan.genome.morgans, mutations)
+                # everybody's haplotypes are written and read once
+                total += cost.STATE_SECONDS * 4 * float(n) * mutations / max(1, len(stage.demes))
+    return total
+
+
+def _fixed(plan: Plan, name: str) -> float:
+    """Mutations that became fixed in a deme since the split: people of another deme carry them once."""
+    clock = plan.schedules[name]
+    ticks = clock.first_pulse_tick() - 1
+    s, _ = plan.spectrum.draw_fixed(min(ticks, 1000), np.random.default_rng(1))
+    return len(s) * ticks / min(ticks, 1000) if ticks else 0.0
+
+
+def _branch_seconds(plan: Plan, name: str, twin: str) -> float:
+    clock, last, first = plan.schedules[name], plan.last(name), plan.schedules[name].first_pulse_tick()
+    morgans, markers = plan.genome.morgans, plan.tables.n_markers * len(clock.sources())
+    fixed = _fixed(plan, name) if twin == "none" else 0.0
+    total = cost.START_SECONDS
+    demes = {d for s in clock.sources() for d in clock.recipients(s)}
+    for deme in demes:
+        low, high = max(first, int(clock.first_tick[deme])), min(last, int(clock.last_tick[deme]))
+        if high < low:
+            continue
+        sizes = clock.sizes(deme, low, high)
+        for n, count in zip(*np.unique(sizes, return_counts=True), strict=True):
+            mutations = fixed + (cost.carried(plan.spectrum, float(n)) if twin == "none" else 0.0)
+            total += float(count) * cost.tick_seconds(float(n), morgans, mutations, markers, trees=plan.trees)
+        if twin == "none":
+            generation = np.arange(low, high + 1) - first + 1
+            measured = (generation <= ALWAYS_UNTIL) | (generation % THEN_EVERY == 0)
+            mutations = fixed + cost.carried(plan.spectrum, float(sizes.mean()))
+            total += sum(cost.load_seconds(float(n), mutations) for n in sizes[measured])
+        total += cost.STATE_SECONDS * 4 * float(sizes[0]) * (fixed + cost.carried(plan.spectrum, float(sizes[0])))
+    return total
+
+
 def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
-    """Return what a run will cost on this machine; writes nothing. The rates are those of `admix.engines.slim.cost`."""
-    _, version = program.require(options.slim_path)
+    """Return what a run will cost on this machine, from a pilot of a second in SLiM; nothing of it is kept."""
+    slim, version = program.require(options.slim_path)
     plan = _resolve(scenario, options, version)
-    stages = _work(plan)
+    factor = cost.machine_factor(slim)
+    stages = _work(plan, factor)
     if options.history == "native":
         first = run_plan.history_seconds(plan)
     else:
-        every = {
-            s.key: cost.stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss
-        }
-        first = sum(every.values())
+        every = {s.key: _stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
+        first = factor * sum(every.values())
     known = {stage_label(s) for found in plan.stages.values() for s in found}
     tail = sum(seconds for label, seconds in stages if label not in known) + 8.0
-    size, memory = cost.memory(plan)
+    # the first tick has people of all demes, the others of the recipients
+    people = max(sum(c.size(d, t) for d in range(len(c.deme_names)) if c.exists(d, t))
+                 for c in plan.schedules.values() for t in (c.first_pulse_tick() - 1, c.today))  # fmt: skip
+    haplotypes = 2.0 * people
+    mutations = cost.carried(plan.spectrum, people) + max(_fixed(plan, b) for b in plan.branches)
+    state = haplotypes * mutations * 4
     rows = sum(plan.last(b) for b in plan.branches) * 180 + len(plan.genome.window_chrom) * 5 * 60
     return Estimate(
         seconds_first=first + tail,
         seconds_cached=tail,
-        memory_bytes=memory,
-        disk_bytes=rows * options.replicates * len(plan.twins) + size,
+        memory_bytes=3.5e8 + haplotypes * mutations * cost.BYTES_PER_MUTATION,
+        disk_bytes=rows * options.replicates * len(plan.twins) + state,
         stages=stages,
     )
 

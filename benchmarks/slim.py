@@ -21,8 +21,8 @@ from admix.errors import RunError
 from benchmarks.states import DEME, DFE_MEAN, DFE_SHAPE, Arrays, State
 
 __all__ = [
-    "FORMS", "MODEL", "MUTATION", "chromosomes", "command", "find", "read_output", "version", "whole_intervals", "write",
-    "write_genome",
+    "FORMS", "MODEL", "MUTATION", "chromosomes", "command", "find", "read_output", "version", "whole_intervals",
+    "write", "write_genome",
 ]  # fmt: skip
 
 MODEL = Path(__file__).with_name("model.slim")

@@ -131,7 +131,8 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
 def screen(rows: Sequence[Row]) -> str:
     """Return the rows as a short table for a terminal."""
     width = max((len(row.statistic) for row in rows), default=0)
-    lines, last = [], ""
+    lines: list[str] = []
+    last = ""
     for row in rows:
         if row.check != last:
             lines += ["", row.check] if lines else [row.check]

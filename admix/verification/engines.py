@@ -60,21 +60,17 @@ class Control:
     statistics: tuple[str, ...]
 
 
+_SD = tuple(f"ancestry sd, generation {g}" for g in GENERATIONS)
 CONTROLS: dict[str, Control] = {
-    "share": Control("share of the pulse x 1.6", "additive", ("ancestry, generation", "genealogical", "pedigree paths", "ancestry sd, generation 2", "ancestry sd, generation 5")),
-    "selection": Control(
-        "effects of all mutations x 2", "additive", ("log fitness", "load of archaic")
+    "share": Control(
+        "share of the pulse x 1.6", "additive", ("ancestry, generation", "genealogical", "pedigree paths", *_SD[:2])
     ),
-    "recombination": Control(
-        "crossovers x 3", "additive", ("ancestry sd, generation 10", "ancestry sd, generation 20",
-        "ancestry sd, generation 41", "tract"),
-    ),
-    "size": Control(
-        "quarter the size after the pulse", "additive",
-        ("segregating", "fixed", "ancestry between runs"),
-    ),
+    "selection": Control("effects of all mutations x 2", "additive", ("log fitness", "load of archaic")),
+    "recombination": Control("crossovers x 3", "additive", (*_SD[2:], "tract")),
+    "size": Control("quarter the size after the pulse", "additive", ("segregating", "fixed", "ancestry between runs")),
     "mutation": Control("mutation rate x 2", HISTORY, ("archaic", "modern")),
-}  # fmt: skip
+}
+"""By name; each statistic has one."""
 
 
 @dataclass(frozen=True, slots=True)
