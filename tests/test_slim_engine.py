@@ -18,6 +18,7 @@ from small import Parts, demes, scenario, start_times, tree
 from admix import genealogies, trees
 from admix.ancestry import labels_at
 from admix.base_axis import base_axis
+from admix.cache import Cache
 from admix.engines.native.branch import BranchPlan
 from admix.engines.native.snapshot import unpack_worlds
 from admix.engines.native.world import World
@@ -329,3 +330,51 @@ def test_a_history_made_in_slim(tmp_path):
     for name, (arrays, meta) in again.items():
         assert meta["from_cache"] and all(np.array_equal(arrays[k], made[name][0][k]) for k in arrays)
     assert not list((tmp_path / "scratch").glob(".slim-*"))
+
+
+def test_a_history_that_was_killed_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
+    """Saved every six ticks; ended in the middle, with more written than the last save holds."""
+    from admix.engines.slim import history as module
+
+    monkeypatch.setattr(module, "_SAVE_PEOPLE", 0)
+    monkeypatch.setattr(module, "_SAVE_LEAST", 6)
+    parts = Parts(scenario(), tmp_path)
+    s = parts.scenario
+    stages = slim_stages(parts.stages, "5.2")
+
+    def history(folder):
+        return SlimHistory(
+            parts.schedule, parts.tables, parts.workers, Cache(folder, print), lambda *told: None, parts.spectrum,
+            s.build_genome(), s.build_selection().mutation_rate, str(SLIM), folder / "scratch",
+        )  # fmt: skip
+
+    whole = history(tmp_path / "whole").make(stages)
+    seen, real = [], program.run
+
+    resumed = []
+
+    def interrupted(words, log, progress=lambda tick: None, warn=print):
+        resumed.append('RESUME=""' not in words)
+
+        def stop(tick):
+            progress(tick)
+            seen.append(tick)
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+
+        real(words, log, stop if len(seen) < 4 else progress, warn)
+
+    monkeypatch.setattr(program, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        history(tmp_path / "broken").make(stages)
+    (left,) = (tmp_path / "broken" / "scratch").glob("slim-*")
+    assert (left / "out" / "saves.tsv").exists() and not (left / "process").exists()
+    with (left / "out" / "fitness.tsv").open("a") as file:
+        file.write("1000\t1\t40\t-9\n1001\t1")
+    again = history(tmp_path / "broken").make(stages)
+    assert resumed == [False, True, False, False]  # the ancestor from its save, then both lineages
+    for name, (arrays, meta) in whole.items():
+        assert meta["curve"] == again[name][1]["curve"]
+        for key in arrays:
+            assert np.array_equal(arrays[key], again[name][0][key]), key
+    assert not list((tmp_path / "broken" / "scratch").iterdir())

@@ -440,7 +440,9 @@ def _row(check: str, name: str, good: list[Values], other: list[Values], level: 
         tolerance *= math.sqrt(math.pi / 2)  # of a mean distance to that of a standard deviation
     else:
         a_, b_ = [v[name] for v in good], [v[name] for v in other]
-        shown = [float(np.nanmean(a_)), float(np.nanmean(b_))]
+        # a run without archaic ancestry has no tracts to measure
+        known = [[v for v in values if not math.isnan(v)] for values in (a_, b_)]
+        shown = [float(np.mean(values)) if values else math.nan for values in known]
         tolerance, seen, equal = compare(a_, b_, level)
     control = power is None
     return Row(

@@ -7,7 +7,6 @@ stage ends in the native engine's form of a state, so that it is cached, started
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from admix.engines.native.tables import Tables
 from admix.engines.native.world import COMMON, Cohort
 from admix.engines.slim import program
 from admix.engines.slim.branch import Output, _lines, fixed_in_all, seed_of, write_state
+from admix.engines.slim.checkpoint import cut_back, last_save, working_folder
 from admix.engines.slim.model import SCRIPT, Model, blocks_of, effects_of, number, regroup, size_changes, write_model
 from admix.engines.slim.population import Population, chromosomes, read_population
 from admix.genome import Genome
@@ -38,6 +38,9 @@ __all__ = ["RESULTS_VERSION", "SlimHistory", "arrays_of", "slim_stages"]
 RESULTS_VERSION = 1
 """Part of the cache keys of histories made in SLiM; raised whenever the script would give other numbers."""
 _REPORT_EVERY = 8
+_SAVE_PEOPLE, _SAVE_LEAST = 2_000_000, 50
+"""A stage is saved each time that so many people have lived in its largest cohort, but after so many ticks at least:
+every five minutes or so. The ticks must not depend on the machine, as random numbers start anew at each save."""
 
 
 def slim_stages(stages: Sequence[Stage], version: str) -> list[Stage]:
@@ -87,14 +90,15 @@ class SlimHistory(History):
                 if blocks := blocks_of(cohort, d) if len(cohort.groups) > 1 or d not in sizes[tick - 1] else None:
                     model.cohorts[tick, d] = blocks
         model.sizes = [row for row in size_changes(sizes) if row[0] > start]
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".slim-", dir=self.scratch) as name:
-            folder = Path(name)
-            for part in ("in", "out"):
-                (folder / part).mkdir()
+        model.save_every = max(_SAVE_LEAST, _SAVE_PEOPLE // max(n for here in sizes.values() for n in here.values()))
+        with working_folder(self.scratch, stage.key) as folder:
+            saved = last_save(folder / "out")
+            if saved is not None:
+                tick = cut_back(folder / "out")
+                self.report(stage.name, self._fraction(stage, tick), f"goes on from tick {tick:,} (SLiM)")
             write_model(self.genome, effects_of(self.tables), model, folder / "in")
             dropped, written = write_state(self.genome, self.tables, given, demes, folder / "in" / "population")
-            constants = model.constants(folder / "in", folder / "out")
+            constants = model.constants(folder / "in", folder / "out", saved)
             words = program.command(self.slim, SCRIPT, seed_of("burnin", stage.key), constants)
 
             def progress(tick: int) -> None:

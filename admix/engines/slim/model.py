@@ -96,6 +96,8 @@ class Model:
         Selected mutations per base of the target and generation.
     report_every
         Ticks between rows of fitness and lines of progress.
+    save_every
+        Ticks between saves, 0 for none; the numbers that are drawn depend on it.
     """
 
     start: int
@@ -112,9 +114,10 @@ class Model:
     trees: bool = False
     selected: bool = True
     report_every: int = 1
+    save_every: int = 0
 
-    def constants(self, folder: Path, out: Path) -> dict[str, str]:
-        """The constants of the script, as Eidos."""
+    def constants(self, folder: Path, out: Path, save: tuple[Path, int] | None = None) -> dict[str, str]:
+        """The constants of the script, as Eidos; ``save`` is a file to go on from, and its seed."""
         return {
             "FOLDER": _quoted(f"{folder}/"),
             "OUT": _quoted(f"{out}/"),
@@ -126,6 +129,9 @@ class Model:
             "TREES": "T" if self.trees else "F",
             "REPORT": str(self.report_every),
             "RUNS": "0",
+            "SAVE": str(self.save_every),
+            "RESUME": _quoted(str(save[0]) if save else ""),
+            "SEED": str(save[1] if save else 0),
         }
 
 
