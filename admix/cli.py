@@ -7,7 +7,6 @@ is quick.
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from pathlib import Path
@@ -51,17 +50,6 @@ verify_app = _typer()
 def main() -> None:
     """Run the command line of this process and exit."""
     sys.exit(execute(app, sys.argv[1:]))
-
-
-def _check_scale(text: str) -> None:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if scale != 1:
-        from admix.scenario import SCALE_REASON
-
-        raise InputError("--scale", text, SCALE_REASON)
 
 
 @app.callback(invoke_without_command=True)
@@ -212,7 +200,11 @@ def run(
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(metavar="Q", help="Only 1: this question cannot be answered by a scaled-down simulation."),
+        typer.Option(
+            metavar="Q",
+            help="Only 1: this question cannot be answered by a scaled-down simulation. With --engine slim"
+            " up to 100, to see how wrong it is.",
+        ),
     ] = "1",
     dry_run: Annotated[
         bool,
@@ -257,7 +249,9 @@ def run(
         raise InputError("--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file")
     if verbose and quiet:
         raise InputError("--quiet", allowed="not together with --verbose")
-    _check_scale(scale)
+    from admix import scaling
+
+    factor = scaling.check(scale, engine)
     given = {
         "seed": whole("--seed", seed, 1, SEED_END - 1),
         "replicates": whole("--replicates", replicates, 1),
@@ -273,6 +267,7 @@ def run(
         "engine": choice("--engine", engine, ENGINES),
         "history": choice("--history", history, HISTORIES),
         "slim_path": slim_path,
+        "scale": factor if factor != 1 else None,
     }
 
     from admix import scenario as scenarios

@@ -33,7 +33,8 @@ class RunOptions:
     far back they reach: ``pulse``, or ``split`` for the last cohort of the common ancestor, for which every lineage
     is simulated, and its parents kept, from the split on. ``keep_parents``: the parents of all people since the
     pulse stay in the run directory. ``engine`` is who simulates; for ``slim``, ``slim_path`` is the program, and
-    ``history`` says who simulates what precedes the pulse, ``slim`` or ``native``.
+    ``history`` says who simulates what precedes the pulse, ``slim`` or ``native``, and ``scale`` is 1 or the factor of
+    a rescaled simulation.
     """
 
     out: Path
@@ -53,6 +54,7 @@ class RunOptions:
     engine: str = "native"
     history: str = "slim"
     slim_path: str | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +161,8 @@ def tables_key(genome: Genome, tables: Tables) -> str:
     return digest.hexdigest()
 
 
-def resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> Plan:
-    """Return the plan of a run; ``say`` is given the cache's messages.
+def resolve(scenario: Scenario, options: RunOptions, say: Any = None, genome: Genome | None = None) -> Plan:
+    """Return the plan of a run; ``say`` is given the cache's messages, and ``genome`` replaces the scenario's.
 
     Raises
     ------
@@ -170,7 +172,7 @@ def resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> Plan:
     names = [branch.name for branch in scenario.branches]
     branches = {name: scenario.branch(name) for name in names}
     schedules = {name: schedule.compile(s) for name, s in branches.items()}
-    genome = scenario.build_genome()
+    genome = genome or scenario.build_genome()
     selection = scenario.build_selection()
     tables = build_tables(genome, selection)
     for name, clock in schedules.items():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from admix import genealogies, results, run_plan, trees
+from admix import genealogies, results, run_plan, scaling, trees
 from admix.engines.native.branch import ALWAYS_UNTIL, THEN_EVERY, BranchPlan, Records
 from admix.engines.native.history import RESULTS_VERSION as NATIVE_VERSION
 from admix.engines.native.history import History, Stage, load_slope
@@ -96,7 +96,8 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
                 writer.json("summary.json", results.summarise(stems, plan.scenario))
                 writer.text("scenario.yaml", _resolved(plan).to_yaml())
             more: dict[str, Any] = {
-                "engine": ENGINE, "slim": {"version": version, "path": slim, "history": options.history},
+                "engine": ENGINE,
+                "slim": {"version": version, "path": slim, "history": options.history, "scale": options.scale},
                 "history": [{"key": key} | told for key, told in job.told.items()], "cache": str(plan.cache.directory),
             }  # fmt: skip
             writer.json("provenance.json", provenance(plan.genome, RESULTS_VERSION, plan.threads, clock, more))
@@ -120,7 +121,19 @@ def _resolve(scenario: Scenario, options: RunOptions, version: str, progress: Pr
     ):
         if given != unset:
             raise InputError(option, given, f"left out with --engine {ENGINE}, whose trees reach back to the pulse")
-    plan = run_plan.resolve(scenario, options, progress.say if progress else None)
+    say = progress.say if progress else None
+    genome = None
+    if options.scale != 1.0:
+        if options.history == "native":
+            raise InputError("--scale", options.scale, "1 with --history native: the native engine is never scaled")
+        if options.trees:
+            raise InputError("--scale", options.scale, "1 with --trees, whose dates and map would be wrong")
+        scenario = scaling.scaled_scenario(scenario, options.scale)
+        genome = scaling.scaled_genome(scenario.build_genome(), options.scale)
+        if say is not None:
+            for line in scaling.dangers(scenario, options.scale):
+                say(line)
+    plan = run_plan.resolve(scenario, options, say, genome)
     if options.history == "slim":
         for key, stages in plan.stages.items():
             plan.stages[key] = slim_stages(stages, version)

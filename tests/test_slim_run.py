@@ -122,6 +122,23 @@ def test_the_script_that_would_run_runs_by_hand(cache, tmp_path, monkeypatch, ca
 
 @pytest.mark.slim
 @needs_slim
+def test_a_scaled_run_is_half_as_long_and_warned_of(tmp_path, cache, monkeypatch, capsys):
+    YAML().dump(TREE, tmp_path / "small.yaml")
+    words = ["run", "--scenario", tmp_path / "small.yaml", "--engine", "slim", "--cache-dir", cache]
+    words += ["--out", tmp_path / "run", "--scale", "2"]
+    assert admix(monkeypatch, *words, "--no-trees") == 0
+    assert "--scale 2: rescaling keeps the number of differences" in capsys.readouterr().err
+    run = results.read_run(tmp_path / "run")
+    assert results.validate_run(run.path) == [] and run.provenance["slim"]["scale"] == 2
+    table = run.table("trajectory")
+    assert table["generation"].max() == 16 and set(table["n_individuals"]) == {20}
+    assert sorted(set(table["years_bp"]))[:3] == [0, 2, 4]
+    assert admix(monkeypatch, *words, "-f", "--trees") == 2
+    assert admix(monkeypatch, *words, "-f", "--history", "native") == 2
+
+
+@pytest.mark.slim
+@needs_slim
 def test_a_dry_run_writes_nothing_and_tells_the_time(cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert admix(monkeypatch, "run", "--scenario", "tiny", "--engine", "slim", "-n", "--cache-dir", cache) == 0
