@@ -27,25 +27,20 @@ REASON = (
 """Printed with every scaled run."""
 SMALLEST = 100
 STRONG = 0.3
-_SHARES = {"pulse"}
 
 
 def scaled_scenario(scenario: Scenario, q: float) -> Scenario:
     """Return the scenario with sizes and times divided, and rates and effects multiplied by `q`.
 
-    Times are divided by making a generation `q` times as long, so that dates stay what they are.
+    Times are divided by making a generation `q` times as long, so that dates stay what they are. A pulse's share has
+    no scale, and branches differ in their pulses only.
 
     Raises
     ------
     InputError
-        Where a branch changes anything but the pulse, whose share has no scale; where a size falls below 2, or a
-        rate or effect leaves its range.
+        Where a size falls below 2, or a rate or effect leaves its range.
     """
     tree = scenario.to_tree()
-    for k, branch in enumerate(tree.get("branches", [])):
-        for path in branch.get("set", {}):
-            if path.split("[")[0].split(".")[0] not in _SHARES:
-                raise InputError(f"branches[{k}].set", path, "with --scale, changes of the pulse only")
     demography = tree["demography"]
     demography["generation_time"] *= q
     for deme in demography["demes"]:

@@ -7,7 +7,6 @@ import small
 
 from admix import scaling, schedule
 from admix.errors import InputError
-from admix.scenario import Scenario
 
 DEMES = small.demes(
     ("ancestral", (), [(900, 4000)]), ("modern", ("ancestral",), [(0, (4000, 2000))]),
@@ -79,9 +78,6 @@ def test_what_cannot_be_scaled_is_refused():
         schedule.compile(scaling.scaled_scenario(small.scenario(), 10))
     with pytest.raises(InputError, match=r"dfe.*mean"):
         scaling.scaled_scenario(made(), 50)
-    tree = small.tree(branches=[{"name": "x", "set": {"selection.dominance": 0.1}}])
-    with pytest.raises(InputError, match=r"branches\[0\].set: .*changes of the pulse only"):
-        scaling.scaled_scenario(Scenario.from_tree(tree), 2)
 
 
 @pytest.mark.parametrize(
