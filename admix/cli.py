@@ -7,7 +7,6 @@ is quick.
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_derive, cli_theory
+from admix import __version__, cli_check, cli_derive, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
-from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size
+from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
 from admix.errors import InputError, RunError, nearest
 
 __all__ = ["app", "main"]
@@ -44,22 +43,12 @@ scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
 dfe_app = _typer()
+verify_app = _typer()
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
     sys.exit(execute(app, sys.argv[1:]))
-
-
-def _check_scale(text: str) -> None:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if scale != 1:
-        from admix.scenario import SCALE_REASON
-
-        raise InputError("--scale", text, SCALE_REASON)
 
 
 @app.callback(invoke_without_command=True)
@@ -159,9 +148,10 @@ def run(
     engine: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
-            help="What simulates: 'native' forwards in time, with selection; 'msprime' by coalescence, which takes"
-            " neutral scenarios (or --twin neutral) only and makes sampled people alone.  [default: native]",
+            metavar="native|slim|msprime",
+            help="Who simulates: admix itself; the program SLiM (5.1 or 5.2), the reference; or msprime by coalescence,"
+            " which takes neutral scenarios (or --twin neutral) only and makes sampled people alone."
+            "  [default: native]",
         ),
     ] = None,
     trees: Annotated[
@@ -182,6 +172,25 @@ def run(
     keep_parents: Annotated[
         bool, typer.Option("--keep-parents", help="Keep the parents of everybody since the pulse (parents/*.npz).")
     ] = False,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="slim|native",
+            help="With --engine slim, who simulates what precedes the pulse; with 'native', both engines"
+            " go on from the same people.  [default: slim]",
+        ),
+    ] = None,
+    slim_path: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="Where SLiM is.  [default: $SLIM, else slim on the PATH]"),
+    ] = None,
+    slim_script: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the SLiM script of the first branch, with its tables, to run or edit by hand, and stop.",
+        ),
+    ] = None,
     cache_dir: Annotated[
         str | None,
         typer.Option(
@@ -193,7 +202,11 @@ def run(
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(metavar="Q", help="Only 1: this question cannot be answered by a scaled-down simulation."),
+        typer.Option(
+            metavar="Q",
+            help="Only 1: this question cannot be answered by a scaled-down simulation. With --engine slim"
+            " up to 100, to see how wrong it is.",
+        ),
     ] = "1",
     dry_run: Annotated[
         bool,
@@ -238,9 +251,10 @@ def run(
         raise InputError("--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file")
     if verbose and quiet:
         raise InputError("--quiet", allowed="not together with --verbose")
-    _check_scale(scale)
-
+    from admix import scaling
     from admix import scenario as scenarios
+
+    factor = scaling.check(scale, engine)
 
     typed = context.get_parameter_source("cache_dir")
     given = {
@@ -258,12 +272,17 @@ def run(
         "threads": whole("--threads", threads, 1),
         # not what the environment says
         "cache_dir": cache_dir if typed is not None and typed.name == "COMMANDLINE" else None,
+        "history": choice("--history", history, scenarios.HISTORIES),
+        "slim_path": slim_path,
+        "scale": factor if factor != 1 else None,
     }
 
     with messages(verbose, quiet) as progress:
         loaded = scenarios.load(scenario).with_set(assignments or [])
         options = put_together(loaded, given, out=out, force=force, cache_dir=cache_dir)
-        if dry_run:
+        if slim_script is not None:
+            write_slim_script(loaded, options, slim_script, dry_run=dry_run)
+        elif dry_run:
             print_plan(loaded, options)
         else:
             simulate_and_tell(loaded, options, progress)
@@ -324,6 +343,8 @@ app.command(
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
+app.command("doctor", short_help="Check this installation and say how to mend it.")(cli_check.doctor)
+verify_app.command("engines", short_help="Compare the native engine with SLiM.")(cli_check.verify_engines)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
 
@@ -458,4 +479,5 @@ def _entries(count: int) -> str:
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
 app.add_typer(dfe_app, name="dfe", short_help="List or show published distributions of fitness effects.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
+app.add_typer(verify_app, name="verify", short_help="Check admix against SLiM.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -34,7 +34,7 @@ def put_together(
         # the rest of what the file says of its run means nothing to another engine
         written = {name: value for name, value in written.items() if name in _OF_EVERY_ENGINE}
     engine = given.get("engine") or usual
-    if engine != ENGINES[0]:
+    if engine == "msprime":
         for name in ("burnins", "cache_dir"):
             if given.get(name) is not None:
                 option = f"--{name.replace('_', '-')}"
@@ -43,6 +43,10 @@ def put_together(
     if given["burnins"] is not None:
         # whatever single burn-in the file names is overruled
         written.pop("burnin", None)
+    if engine != "slim":
+        for name in ("history", "slim_path"):
+            if given.get(name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}", given[name], "together with --engine slim")
     values = written | {name: value for name, value in given.items() if value is not None}
     if values.get("twin") == "none":
         values["twin"] = None
@@ -72,7 +76,7 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
     except KeyboardInterrupt as error:
         progress.close()
         kept = "the same command begins anew"
-        if options.engine == "native":
+        if options.engine != "msprime":
             kept = f"the history simulated so far is kept in {_cache_directory(options)}"
             kept += ", and the same command goes on from there"
         raise Stopped(error, f"{options.out} was not written; {kept}") from None
@@ -86,6 +90,17 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
     if (path / "figures").is_dir():
         tell(f"Pictures: {options.out / 'figures'}")
     tell(f"Tables:   {options.out}")
+
+
+def write_slim_script(scenario: Scenario, options: RunOptions, path: str, *, dry_run: bool) -> None:
+    """Write the script that ``--engine slim`` would run, and its tables beside it."""
+    if options.engine != "slim":
+        raise InputError("--slim-script", path, "together with --engine slim")
+    if dry_run:
+        raise InputError("--slim-script", path, "without --dry-run, as files are written")
+    from admix import slim_run
+
+    slim_run.write_script(scenario, options, Path(path), tell)
 
 
 def _cache_directory(options: RunOptions) -> Path:

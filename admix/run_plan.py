@@ -27,13 +27,14 @@ from admix.theory import linked_spectrum
 class RunOptions:
     """How to run a scenario; see ``admix run --help``.
 
-    ``engine`` is one of `admix.scenario.ENGINES`.
     ``burnins`` is how many independent burn-ins the replicates share (replicate r uses burn-in r modulo it);
     ``burnin`` names the one that all use. ``generations`` is the last generation, today where it is None.
     ``trees`` is whether tree sequences of sampled people are made; None: as the scenario says. ``trees_to`` is how
     far back they reach: ``pulse``, or ``split`` for the last cohort of the common ancestor, for which every lineage
     is simulated, and its parents kept, from the split on. ``keep_parents``: the parents of all people since the
-    pulse stay in the run directory.
+    pulse stay in the run directory. ``engine`` is one of `admix.scenario.ENGINES`; for ``slim``, ``slim_path`` is the
+    program, ``history`` says who simulates what precedes the pulse, ``slim`` or ``native``, and ``scale`` is 1 or the
+    factor of a rescaled simulation.
     """
 
     out: Path
@@ -51,6 +52,9 @@ class RunOptions:
     trees_to: str = "pulse"
     keep_parents: bool = False
     cache_dir: Path | None = None
+    history: str = "slim"
+    slim_path: str | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +74,13 @@ class Estimate:
 def resolved(scenario: Scenario, options: RunOptions) -> Scenario:
     """Return the scenario with a ``run:`` block that repeats the run, of what means anything to its engine."""
     o = options
-    native = o.engine == "native"
+    # the coalescent engine keeps no history, and trees are what it makes
+    forward = o.engine != "msprime"
     return scenario.with_run(
-        engine=o.engine, seed=o.seed, replicates=o.replicates,
-        burnins=o.burnins if native and o.burnin is None else None, burnin=o.burnin,
-        generations=o.generations, start=(o.start or scenario.start.mode) if native else None, twin=o.twin or "none",
-        trees=(scenario.sampling.trees if native else True) if o.trees is None else o.trees,
+        engine=o.engine, history=o.history if o.engine == "slim" else None, seed=o.seed, replicates=o.replicates,
+        burnins=o.burnins if forward and o.burnin is None else None, burnin=o.burnin,
+        generations=o.generations, start=(o.start or scenario.start.mode) if forward else None, twin=o.twin or "none",
+        trees=(scenario.sampling.trees if forward else True) if o.trees is None else o.trees,
         trees_to="split" if o.trees_to == "split" else None,
     )  # fmt: skip
 
@@ -173,8 +178,8 @@ def tables_key(genome: Genome, tables: Tables) -> str:
     return digest.hexdigest()
 
 
-def resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> Plan:
-    """Return the plan of a run; ``say`` is given the cache's messages.
+def resolve(scenario: Scenario, options: RunOptions, say: Any = None, genome: Genome | None = None) -> Plan:
+    """Return the plan of a run; ``say`` is given the cache's messages, and ``genome`` replaces the scenario's.
 
     Raises
     ------
@@ -184,7 +189,7 @@ def resolve(scenario: Scenario, options: RunOptions, say: Any = None) -> Plan:
     names = [branch.name for branch in scenario.branches]
     branches = {name: scenario.branch(name) for name in names}
     schedules = {name: schedule.compile(s) for name, s in branches.items()}
-    genome = scenario.build_genome()
+    genome = genome or scenario.build_genome()
     selection = scenario.build_selection()
     tables = build_tables(genome, selection)
     for name, clock in schedules.items():
@@ -232,6 +237,12 @@ def _check_samples(plan: Plan) -> None:
             if n > clock.size(deme, tick):
                 given = f"{n:,} of {clock.deme_names[deme]} in one tick"
                 raise InputError("sampling.individuals", given, f"at most {clock.size(deme, tick):,}")
+
+
+def history_seconds(plan: Plan) -> float:
+    """Seconds of all stages of the history, whatever the cache holds."""
+    every = {s.key: _stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
+    return sum(every.values())
 
 
 def _stage_seconds(plan: Plan, stage: Stage, clock: schedule.Schedule) -> float:

@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from admix.genome import Genome
 
 CATALOG = Path(__file__).with_name("catalog")
-ENGINES = ("native", "msprime")
+ENGINES = ("native", "slim", "msprime")
 """What can simulate a scenario, the default first; `admix.simulate` knows where each one is."""
+HISTORIES = ("slim", "native")
+"""Who simulates what precedes the pulse for the engine ``slim``, the default first; with ``native`` both engines go on
+from identical haplotypes."""
 MAX_SOURCES = 8
 """Deleterious mutations carry a bit for each source that brought them."""
 SCALE_REASON = (
@@ -190,6 +193,7 @@ class RunDefaults(Block):
     numbers."""
 
     engine: Annotated[str, one_of(*ENGINES)] | None = None
+    history: Annotated[str, one_of(*HISTORIES)] | None = None
     seed: Annotated[int, whole_number("a whole number from 1 to 4,294,967,295", 1, 2**32 - 1)] | None = None
     replicates: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None
     burnins: Annotated[int, whole_number("a whole number from 1 on", 1)] | None = None

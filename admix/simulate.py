@@ -43,6 +43,10 @@ def _other_engine(name: str) -> ModuleType | None:
         from admix import coalescent_run  # imports that a native run does without
 
         return coalescent_run
+    if name == "slim":
+        from admix import slim_run
+
+        return slim_run
     return None
 
 

@@ -16,9 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from admix.engines.slim.population import haplotypes
 from admix.genome import AXIS_LENGTH, Genome
 from benchmarks import memory
-from benchmarks.states import DFE_MEAN, DFE_SHAPE, Arrays, State, haplotypes
+from benchmarks.states import DFE_MEAN, DFE_SHAPE, Arrays, State
 
 
 def available() -> bool:

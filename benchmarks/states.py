@@ -159,32 +159,3 @@ def keep_mutations(arrays: Arrays, keep: np.ndarray) -> Arrays:
         f"deme{DEME}_n_rare": np.bincount(row[held], minlength=len(n_rare)).astype(n_rare.dtype),
         f"deme{DEME}_fixed": number[fixed[keep[fixed]]],
     }
-
-
-def haplotypes(arrays: Arrays, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which mutations each haplotype carries, fixed ones left out.
-
-    Parameters
-    ----------
-    rank
-        int, one a mutation: the numbers to write, which also order them.
-
-    Returns
-    -------
-    carried : int32[k]
-        Ranks, ascending in each haplotype, all haplotypes in a row.
-    ends : int64[2N + 1]
-        Haplotype g has ``carried[ends[g]:ends[g + 1]]``.
-    """
-    ids, bits = arrays[f"deme{DEME}_ids"], arrays[f"deme{DEME}_bits"]
-    rare, n_rare = arrays[f"deme{DEME}_rare"], arrays[f"deme{DEME}_n_rare"]
-    common_rank, rare_rank = rank[ids], rank[rare]
-    starts = np.append(0, np.cumsum(n_rare, dtype=np.int64))
-    rows, ends = [], np.zeros(len(n_rare) + 1, np.int64)
-    for g in range(len(n_rare)):
-        flags = np.unpackbits(bits[g].view(np.uint8), bitorder="little")[: len(ids)]
-        row = np.concatenate([common_rank[flags.view(bool)], rare_rank[starts[g] : starts[g + 1]]]).astype(np.int32)
-        row.sort()
-        rows.append(row)
-        ends[g + 1] = ends[g] + len(row)
-    return np.concatenate(rows) if rows else np.zeros(0, np.int32), ends

@@ -372,7 +372,7 @@ def set_effects(s: float, h: float) -> tuple[int, int]:
 def effects_of(s: Sequence[float], h: Sequence[float]) -> list[tuple[int, int]]:
     effect, correction = np.zeros(2 * len(s), np.int32), np.zeros(2 * len(s), np.int32)
     ids = np.arange(len(s), dtype=np.int32)[::-1] * 2
-    call(start._effects_of, np.array(s), np.array(h), ids, effect, correction)
+    call(start.effects_of, np.array(s), np.array(h), ids, effect, correction)
     return list(zip(effect[ids].tolist(), correction[ids].tolist(), strict=True))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 
 COVERED_BY = {
-    "_effects_of": "set_effects",
+    "effects_of": "set_effects",
     "axis_index": "carried",
     "copy8": "copy_runs",
     "draw_cuts": "crossovers",

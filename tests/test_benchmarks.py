@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # last, so that admix itself comes from where it is installed
 sys.path.append(str(ROOT))
 
+from admix.engines.slim.population import haplotypes  # noqa: E402
 from admix.errors import InputError, RunError  # noqa: E402
 from benchmarks import __main__ as command  # noqa: E402
 from benchmarks import fwdpy11_model, measure, native, plan, report, slim, states, store, worker  # noqa: E402
@@ -71,7 +72,7 @@ def test_a_state_is_made_once(folder, arrays, monkeypatch):
 
 def test_haplotypes_are_those_of_the_bits_and_keys(arrays):
     rank = np.random.default_rng(1).permutation(len(arrays["mutation_uid"]))
-    found, ends = states.haplotypes(arrays, rank)
+    found, ends = haplotypes(arrays, rank)
     rows = [found[a:b].tolist() for a, b in pairwise(ends.tolist())]
     assert rows == [sorted(rank[list(own)].tolist()) for own in carried(arrays)]
     # both kinds of mutation were there
@@ -188,7 +189,7 @@ def read_table(path):
 
 @pytest.mark.parametrize("form", slim.FORMS)
 def test_slims_map_and_target_are_the_genomes(arrays, genome, tmp_path, form):
-    slim.write_tables(genome, tmp_path, form)
+    slim.write_genome(genome, tmp_path, form)
     chromosomes, elements, rates = (read_table(tmp_path / f"{n}.tsv") for n in ("chromosomes", "elements", "rates"))
     start, end = elements["start"].astype(int), elements["end"].astype(int)
     assert (end - start + 1).sum() == genome.functional_bp

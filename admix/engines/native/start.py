@@ -63,7 +63,8 @@ def give(g: Any, key: Any, site: Any, bits: Any, rare: Any, n_rare: Any) -> None
 
 
 @njit(nogil=True, cache=True)
-def _effects_of(s: Any, h: Any, ids: Any, effect: Any, correction: Any) -> None:
+def effects_of(s: Any, h: Any, ids: Any, effect: Any, correction: Any) -> None:
+    """Fill the log effects of mutations ``ids``, whose coefficients are ``s`` and ``h``."""
     for k in range(ids.shape[0]):
         set_effects(s[k], h[k], ids[k], effect, correction)
 
@@ -83,7 +84,7 @@ def add_mutations(
     m["s"][ids], m["h"][ids] = s, h
     m["uid"][ids] = rng.integers(0, 1 << 64, len(s), dtype=np.uint64)
     m["born"][ids], m["lineage"][ids] = born, deme
-    _effects_of(s, h, ids, m["effect"], m["correction"])
+    effects_of(s, h, ids, m["effect"], m["correction"])
     return ids
 
 
