@@ -242,17 +242,22 @@ def _work(plan: Plan, factor: float) -> list[tuple[str, float]]:
     stages = {stage_label(s): (s, plan.schedules[name]) for (name, _), found in plan.stages.items() for s in found}
     out = []
     for label, seconds in history:
-        out.append((label, seconds if native else factor * _stage_seconds(plan, *stages[label])))
+        out.append((label, seconds if native else cost.START_SECONDS + factor * _stage_seconds(plan, *stages[label])))
     for replicate in range(plan.options.replicates):
         for name in plan.branches:
             for twin in plan.twins:
-                out.append((run_label(plan, name, replicate, twin), factor * _branch_seconds(plan, name, twin)))
+                out.append(
+                    (
+                        run_label(plan, name, replicate, twin),
+                        cost.START_SECONDS + factor * _branch_seconds(plan, name, twin),
+                    )
+                )
     named = dict(out)
     return out + [(label, seconds) for label, seconds in runs if label not in named]
 
 
 def _stage_seconds(plan: Plan, stage: Stage, clock: Schedule) -> float:
-    total = cost.START_SECONDS
+    total = 0.0
     for deme in stage.demes:
         first, last = max(stage.first, int(clock.first_tick[deme])), min(stage.last, int(clock.last_tick[deme]))
         if last >= first:
@@ -276,7 +281,7 @@ def _branch_seconds(plan: Plan, name: str, twin: str) -> float:
     clock, last, first = plan.schedules[name], plan.last(name), plan.schedules[name].first_pulse_tick()
     morgans, markers = plan.genome.morgans, plan.tables.n_markers * len(clock.sources())
     fixed = _fixed(plan, name) if twin == "none" else 0.0
-    total = cost.START_SECONDS
+    total = 0.0
     demes = {d for s in clock.sources() for d in clock.recipients(s)}
     for deme in demes:
         low, high = max(first, int(clock.first_tick[deme])), min(last, int(clock.last_tick[deme]))
@@ -305,7 +310,7 @@ def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
         first = run_plan.history_seconds(plan)
     else:
         every = {s.key: _stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
-        first = factor * sum(every.values())
+        first = factor * sum(every.values()) + cost.START_SECONDS * len(every)
     known = {stage_label(s) for found in plan.stages.values() for s in found}
     tail = sum(seconds for label, seconds in stages if label not in known) + 8.0
     # the first tick has people of all demes, the others of the recipients

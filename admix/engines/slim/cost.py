@@ -39,13 +39,13 @@ RECORD_SECONDS = 3.9e-6
 """A child's cost for a Morgan of recorded genealogy, simplification included."""
 LOAD_SECONDS, LOAD_MUTATION_SECONDS = 6e-6, 3e-8
 """A person's cost where the load of archaic alleles is measured, and for each mutation carried."""
-START_SECONDS = 1.0
+START_SECONDS = 2.0
 """Writing tables, starting SLiM, reading what it wrote."""
 STATE_SECONDS = 2.4e-7
 """Writing and reading one mutation of one haplotype in a population file."""
 BYTES_PER_MUTATION = 24
 """Memory of SLiM for each mutation of each haplosome: two cohorts, and mutation runs that are not shared."""
-_PILOT = {"n": 200, "ticks": 30}
+_PILOT = {"n": 200, "ticks": 120}
 
 
 def carried(spectrum: StationarySpectrum, n: float) -> float:
@@ -82,19 +82,20 @@ def machine_factor(slim: str) -> float:
     rng = np.random.default_rng(1)
     world = World(tables, ("pilot",), lambda purpose, deme: 1, Workers(1))
     start.found(world, 0, n, spectrum.draw(rng), rng, 0)
-    seconds = []
+    seconds: list[list[float]] = [[], []]
     with tempfile.TemporaryDirectory(prefix="admix-pilot-") as name:
         folder = Path(name)
         for part in ("in", "out"):
             (folder / part).mkdir()
         arrays = pack_world(world)
-        for last in (2, 2 + _PILOT["ticks"]):
+        for k, last in enumerate((2, 2 + _PILOT["ticks"]) * 3):
             model = Model(start=0, last=last, mutation_rate=5e-8, report_every=10**6)
             write_model(genome, effects_of(tables), model, folder / "in")
             write_state(genome, tables, arrays, [0], folder / "in" / "population")
             words = program.command(slim, SCRIPT, 1, model.constants(folder / "in", folder / "out"))
             begun = time.monotonic()
             program.run(words, folder / "log")
-            seconds.append(time.monotonic() - begun)
+            seconds[k % 2].append(time.monotonic() - begun)
     expected = _PILOT["ticks"] * tick_seconds(n, genome.morgans, carried(spectrum, n))
-    return float(np.clip((seconds[1] - seconds[0]) / expected, 0.2, 10.0))
+    # other work on the machine only ever adds to a time
+    return float(np.clip((min(seconds[1]) - min(seconds[0])) / expected, 0.2, 10.0))
