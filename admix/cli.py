@@ -340,6 +340,11 @@ app.command(
     short_help="What theory expects of a scenario, without simulation.",
     context_settings={"allow_extra_args": True},
 )(cli_theory.predict)
+app.command(
+    "sensitivity",
+    short_help="How the answer depends on what nobody knows well.",
+    context_settings={"allow_extra_args": True},
+)(cli_theory.sensitivity)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)

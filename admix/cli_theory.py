@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that answer without a simulation: ``predict`` and ``dfe``."""
+"""Commands that answer without a simulation: ``predict``, ``sensitivity`` and ``dfe``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from admix.cli_process import place, tell
+from admix.cli_process import STANDARD_OUTPUT, messages, place, tell
 from admix.errors import InputError, RunError
 
-__all__ = ["dfe_list", "dfe_show", "predict"]
+__all__ = ["dfe_list", "dfe_show", "predict", "sensitivity"]
 
 _Scenario = Annotated[
     str | None,
@@ -72,6 +72,42 @@ def predict(context: typer.Context, scenario: _Scenario = None, assignments: _Se
     if out is not None:
         write_table(out, forecast.trajectory.to_csv(sep="\t", index=False, float_format="%.8g", lineterminator="\n"))
     tell(prediction.screen_text(forecast))
+    if out is not None:
+        tell("", f"Table: {out}")
+
+
+def sensitivity(
+    context: typer.Context,
+    scenario: _Scenario = None,
+    assignments: _Set = None,
+    out: _Out = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Print how much the answer depends on effects and target, dominance, archaic size and map, by theory.
+
+    Each line changes one assumption of the scenario. With --out the table also has what to give to --set in order to
+    simulate a line.
+
+    \b
+    Examples:
+      admix sensitivity --scenario reich
+      admix sensitivity --scenario reich --out choices.tsv
+    """
+    name = needed("sensitivity", context, scenario)
+
+    from admix import scenario as scenarios
+    from admix import sensitivity as choices
+
+    loaded = scenarios.load(name).with_set(assignments or [])
+    with messages(0, quiet) as progress:
+        progress.plan([("choices", 30.0)])
+        progress.start("choices")
+        table = choices.sensitivity(loaded, lambda done, note: progress.update("choices", done, note))
+        progress.done("choices")
+    if out is not None:
+        write_table(out, table.to_csv(sep="\t", index=False, float_format="%.8g", lineterminator="\n"))
+    place(STANDARD_OUTPUT)
+    tell(choices.screen_text(table))
     if out is not None:
         tell("", f"Table: {out}")
 

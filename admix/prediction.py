@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -41,6 +41,7 @@ _Known = dict[object, tuple[float, float, theory.Load, theory.Load]]
 _NORMAL = 1.959964
 _MERGE = 5  # windows taken together for background selection: B N is 0.6 % (N = 1,000) to 2 % (10,000) higher
 _MAP_STEP = 1e-4  # Morgans; phi errs by less than 1 % until generation 2,000
+_WIDEST = 50.0  # of ln p; a band of a share that chance alone decides
 _SIZE_STEP = 0.05  # relative change of size that starts a new epoch
 _SMALLEST_SHARE = 0.1  # of N, below which background selection theory says nothing
 
@@ -110,25 +111,32 @@ class _Genetics:
     """Among markers."""
 
 
-def predict(scenario: Scenario) -> Forecast:
+def predict(scenario: Scenario, *, uniform_map: bool = False) -> Forecast:
     """Return what theory expects of every branch of a scenario, from the first pulse of each source to today.
+
+    Parameters
+    ----------
+    scenario
+    uniform_map
+        Spread the Morgans of each chromosome evenly over its bases.
 
     Raises
     ------
     InputError
         If the scenario cannot be played; see `admix.schedule.compile`.
     """
-    return _predict(scenario.with_run().to_yaml())
+    return _predict(scenario.with_run().to_yaml(), uniform_map)
 
 
 @lru_cache(maxsize=32)
-def _predict(text: str) -> Forecast:
+def _predict(text: str, uniform_map: bool) -> Forecast:
     from admix.scenario_yaml import read
 
     scenario = Scenario.from_tree(read(text, "scenario"))
     clocks = {b.name: schedules.compile(scenario.branch(b.name)) for b in scenario.branches}
     longest = max(clock.today - clock.first_pulse_tick() for clock in clocks.values()) + 2
     genome, selection = scenario.build_genome(), scenario.build_selection()
+    genome = _uniform(genome) if uniform_map else genome
     largest = max(int(clock.sizes(d, t, t)[0]) for clock in clocks.values() for d, t in _corners(clock))
     ticks = max(longest, 60)
     genetics = _Genetics(
@@ -165,6 +173,24 @@ def _founders(clock: Schedule, costs: Sequence[Cost], phi: Floats) -> dict[str, 
             if not any(m.source == source and m.last_tick >= pulses[0].tick for m in clock.migrations):
                 found[name] = theory.pedigree_survival(pulses[0].share, max(0.0, own[0].S), phi)
     return found
+
+
+def _uniform(genome: Genome) -> Genome:
+    """Return the genome with constant recombination in each chromosome (what theory reads of it)."""
+    chrom = genome.window_chrom
+    first = np.flatnonzero(np.diff(chrom, prepend=-1))
+    last = np.append(first[1:], len(chrom)) - 1
+    rate = genome.chrom_morgans * 100 / genome.window_end[last]
+    middle = (genome.window_start + genome.window_end)[genome.marker_window] / 2
+    c = chrom[genome.marker_window]
+    width = (genome.chrom_axis[1:] - genome.chrom_axis[:-1]).astype(np.float64)
+    offset = (middle / genome.window_end[last][c] * width[c]).astype(np.uint64)
+    return replace(
+        genome,
+        window_cm_start=genome.window_start * rate[chrom],
+        window_cm_end=genome.window_end * rate[chrom],
+        marker_axis=genome.chrom_axis[:-1][c] + offset,
+    )
 
 
 def _corners(clock: Schedule) -> Iterable[tuple[int, int]]:
@@ -343,8 +369,9 @@ class _Flow:
                 p = middle[tick - self.first, deme]
                 # both sources of scatter on the scale of ln p; drift is that of one run
                 drift = _NORMAL * float(np.sqrt(spread[tick - self.first, deme]))
-                fall = [np.log(p / other[tick - self.first, deme]) if p > 0 else 0.0 for other in (low, high)]
-                width = np.hypot(fall, drift)
+                ends = [max(other[tick - self.first, deme], 1e-300) for other in (low, high)]
+                fall = np.log(max(p, 1e-300)) - np.log(ends)
+                width = np.minimum(np.hypot(fall, drift), _WIDEST)
                 rows.append(
                     (
                         clock.deme_names[self.source], clock.deme_names[deme], clock.generation(tick, self.source),
@@ -395,9 +422,9 @@ class _Flow:
             parts[:, : made.shape[1]] = made
             for k, (deme, share, whole, cost) in enumerate(fresh, start=made.shape[1]):
                 parts[deme, k] = share
-                factor = 1 + deviations * cost.sd / cost.S if cost.S else 1.0
+                shift = deviations * cost.sd
                 arrived, unmixed = np.append(arrived, tick), np.append(unmixed, float(whole))
-                S, het = np.append(S, cost.S * factor), np.append(het, cost.S_het * factor)
+                S, het = np.append(S, cost.S + shift), np.append(het, cost.S_het + shift / 2)
             shares[tick - self.first] = parts.sum(axis=1)
             self._drift(scatter, parts, tick, arrived, unmixed)
         return shares, scatter
@@ -409,9 +436,9 @@ class _Flow:
         p = parts.sum(axis=1, keepdims=True)
         step = (age - 1 - unmixed).astype(np.int64)
         later = ((1 - p) * het + p * (S - het)) * self.phi[np.maximum(step, 0)]
-        weight = np.exp(-np.where(step < 0, S, later))
-        kept = parts * weight
-        return np.asarray(kept / (kept.sum(axis=1, keepdims=True) + 1 - p))
+        kept = parts * np.exp(-np.clip(np.where(step < 0, S, later), -_WIDEST, _WIDEST))
+        whole = kept.sum(axis=1, keepdims=True) + np.maximum(0.0, 1 - p)
+        return np.asarray(kept / np.where(whole > 0, whole, 1.0))
 
     def _drift(self, scatter: Floats, parts: Floats, tick: int, arrived: Floats, unmixed: Floats) -> None:
         """Add what sampling the gametes of this cohort adds to the variance of ln p; a pulse's share is exact."""

@@ -24,8 +24,8 @@ from admix.cli_process import execute
 from admix.cli_run import size
 
 COMMANDS = (
-    "", "run", "predict", "dfe", "dfe list", "dfe show", "plot", "scenarios", "scenarios show", "cache", "cache list",
-    "cache clear",
+    "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "plot", "scenarios",
+    "scenarios show", "cache", "cache list", "cache clear",
 )  # fmt: skip
 RUN_OPTIONS = (
     "--scenario -s --seed --replicates --burnins --burnin --generations --start --threads -o --out -f --force"

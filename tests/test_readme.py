@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -30,10 +31,17 @@ TODAY = {"reich": 1680, "petr2019": 2201, "tiny": 201}
 MADE_LATER = {"docs/images/reich.png", "docs/verification/petr2019.md"}
 """Files that only a run of hours can make; the pages may name them before."""
 
-_spec = spec_from_file_location("readme", ROOT / "sims" / "readme.py")
-assert _spec is not None and _spec.loader is not None
-readme = module_from_spec(_spec)
-_spec.loader.exec_module(readme)
+
+def script(name: str) -> ModuleType:
+    """A script of sims/ as a module."""
+    spec = spec_from_file_location(name, ROOT / "sims" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+readme, expectations = script("readme"), script("predictions")
 
 
 def make_run(
@@ -103,7 +111,11 @@ def test_every_anchor_is_known_and_on_a_page_that_is_filled() -> None:
         assert set(found) <= set(readme.BLOCKS), page
         assert len(found) == len(set(found)) == text.count("<!-- numbers:") == text.count("<!-- /numbers -->")
         assert bool(found) == (page in filled), page
-    assert set(readme.PAGES) == set(scenario.names())
+    assert set(readme.PAGES) <= set(scenario.names())
+    # the others have a page too, filled with what theory expects
+    for name in set(scenario.names()) - set(readme.PAGES):
+        text = (ROOT / "docs" / "scenarios" / f"{name}.md").read_text()
+        assert text.startswith(f"# Scenario `{name}`") and len(expectations.ANCHOR.findall(text)) == 1
 
 
 def test_the_main_job_fills_the_readme(pages: Path, tmp_path: Path) -> None:
@@ -197,6 +209,14 @@ def test_the_script_runs_from_the_command_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 2 and "2 replicates over 1 burn-ins" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["bottleneck-heterosis", "denisova", "gravel"])
+def test_pages_have_the_expectation_of_today(name: str, tmp_path: Path) -> None:
+    page = ROOT / "docs" / "scenarios" / f"{name}.md"
+    copy = tmp_path / page.name
+    copy.write_text(expectations.ANCHOR.sub(lambda m: m[1] + "old" + m[3], page.read_text()))
+    assert expectations.fill(copy) and copy.read_text() == page.read_text()
 
 
 # ---- what the pages say

@@ -134,7 +134,9 @@ class LoadModel:
         s, h = effects.s, effects.h
         self._log_het, self._log_hom = np.log1p(h * s), np.log1p(s)
         ends = np.concatenate([[0.0], self.x, [1.0]])
-        self._log_mean = np.stack([log_mean_fitness(ends, a, b) for a, b in zip(s, h, strict=True)], axis=1)
+        self._log_mean = np.empty((len(ends), len(s)))
+        for k in range(len(s)):
+            self._log_mean[:, k] = log_mean_fitness(ends, float(s[k]), float(h[k]))
 
     # ---- the process
 
