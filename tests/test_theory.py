@@ -218,6 +218,15 @@ def test_two_locus_trajectory_is_the_rare_formula_when_rare():
         assert track[g - 1, 0] / p1 == pytest.approx((1 - s) * (1 - s / 2) ** (g - 2), rel=1e-4)
 
 
+def test_the_rare_formula_is_five_per_cent_low_at_ten_per_cent():
+    """The numbers of docs/scenarios/juric2016.md: 2,000 generations after the first with random mating."""
+    low = []
+    for r in (1e-5, 1e-4, 1e-3, 1e-2):
+        exact = theory.two_locus_trajectory(0.1, -8e-4, 0.5, r, 2002)[2001, 1] / 0.1
+        low.append(100 * (1 - (1 - 8e-4) * theory.two_locus_survival(4e-4, r, 2000) / exact))
+    np.testing.assert_allclose(low, [5.4, 4.8, 2.3, 0.4], atol=0.06)
+
+
 def test_two_locus_trajectory_is_the_recursion_over_genotypes():
     """Any share and dominance, against a sum over all ten genotypes' gametes."""
     p1, s, h, r = 0.3, -0.4, 0.1, 0.2
