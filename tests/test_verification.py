@@ -81,7 +81,6 @@ def test_every_statistic_has_one_control():
         "pedigree paths",
         "tracts per haplotype",
         "tract length, markers",
-        engines._BETWEEN,
     ]
     run += list(engines._of_counts(np.array([-0.1]), np.array([3]), 40))
     for name in run:
