@@ -66,10 +66,9 @@ def test_verdicts_of_a_suite():
     assert not checks.passed(rows)
     assert of["engines: additive", "ancestry, generation 5"].power > 0.99
     assert of["engines: additive", "tracts per haplotype"].power < 0.5
-    # a real difference, in the mean or between runs, is seen
-    for bad, name in ((made(1.5, seed=5), "ancestry, generation 2"), (made(0, 5, seed=6), engines._BETWEEN)):
-        rows = engines.verdicts(results | {("additive", "slim"): bad})
-        assert next(r for r in rows if r.statistic == name).verdict == FAIL
+    # a real difference is seen
+    rows = engines.verdicts(results | {("additive", "slim"): made(1.5, seed=5)})
+    assert next(r for r in rows if r.statistic == "ancestry, generation 2").verdict == FAIL
 
 
 def test_every_statistic_has_one_control():
@@ -82,7 +81,6 @@ def test_every_statistic_has_one_control():
         "pedigree paths",
         "tracts per haplotype",
         "tract length, markers",
-        engines._BETWEEN,
     ]
     run += list(engines._of_counts(np.array([-0.1]), np.array([3]), 40))
     for name in run:
