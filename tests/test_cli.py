@@ -7,10 +7,10 @@ import errno
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -146,9 +146,11 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     seconds = []
     for _ in range(3):
-        begin = time.perf_counter()
+        # processor time, so that other tests at work don't count
+        begin = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - begin)
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime)
         assert done.stdout.splitlines()[-1] == "[]"
     assert min(seconds) < 0.5
 
@@ -471,8 +473,8 @@ def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
     [
         (
             "rum",
-            "COMMAND: got 'rum'; allowed: run, ancestry, stats, recapitate, doctor, plot, scenarios, export, verify,"
-            " cache; did you mean run?",
+            "COMMAND: got 'rum'; allowed: run, predict, sensitivity, ancestry, stats, recapitate, doctor, plot, scenarios,"
+            " dfe, export, verify, cache; did you mean run?",
         ),
         ("scenarios shw", "scenarios COMMAND: got 'shw'; allowed: show; did you mean show?"),
         ("cache lst", "cache COMMAND: got 'lst'; allowed: list, clear; did you mean list?"),
@@ -539,7 +541,7 @@ def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
         ),
         (
             "scenarios show riech",
-            "scenarios show NAME: got 'riech'; allowed: petr2019, reich, tiny; did you mean reich?",
+            f"scenarios show NAME: got 'riech'; allowed: {', '.join(scenario.names())}; did you mean reich?",
         ),
         ("plot runs/x --format pgn", "--format: got 'pgn'; allowed: pdf or svg or png; did you mean png?"),
     ],

@@ -176,7 +176,7 @@ def test_trees_to_the_split(tmp_path):
         ({"keep_parents": True}, r"--keep-parents: got True; allowed: left out"),
         ({"twin": "neutral", "generations": 32}, r"--generations: got 32; allowed: 1 to 31 \(today\) in branch a"),
         ({"twin": "neutral", "trees": False, "trees_to": "split"}, r"--trees-to: got 'split'; allowed: together with"),
-        ({"engine": "slimm"}, r"engine: got 'slimm'; allowed: native or msprime"),
+        ({"engine": "slimm"}, r"engine: got 'slimm'; allowed: native or slim or msprime"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
