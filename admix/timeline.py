@@ -303,6 +303,20 @@ def ticks_ago(years: float, generation_time: float) -> int:
     return math.floor(years / generation_time + 0.5)
 
 
+def round_years(ticks: int, generation_time: float) -> int:
+    """Return the roundest date in years ago that is `ticks` ago: a multiple of the highest power of ten.
+
+    So a date is mostly as it was written. With generations of 28 years, 1,607 ticks ago is 45,000, exactly 44,996.
+    """
+    low, exact, high = ((ticks + shift) * generation_time for shift in (-0.5, 0.0, 0.5))
+    for power in range(9, -1, -1):
+        step = 10**power
+        found = [k * step for k in range(math.ceil(low / step), math.ceil(high / step)) if k >= 0]
+        if found:
+            return min(found, key=lambda years: abs(years - exact))
+    return round(exact)
+
+
 def epoch_sizes(epoch: Epoch, first: int, last: int) -> IntArray:
     """Return the sizes at the ticks `first` to `last`, all of them inside `epoch`."""
     if epoch.size_function == "constant":

@@ -22,6 +22,7 @@ import tszip
 
 from admix.errors import InputError, RunError, nearest
 from admix.genome_layout import Int32, Int64, merge, position_key
+from admix.timeline import round_years
 from admix.tree_formats import CENSUS, MIGRANT, NEUTRAL, NEW, STANDING, Mutations, format_of
 from admix.tree_metadata import Census, SampleGroup, TreeLabels, run_digest
 from admix.tree_tables import MAX_ID, ChromosomeRecord, build
@@ -183,7 +184,8 @@ def sample_names(ts: tskit.TreeSequence) -> list[str]:
     """Return a name for each individual with sample nodes, in order of the individual table.
 
     People of the last cohort are ``DEME_0``, ``DEME_1``, ...; those of older dates ``DEME-DATE_0``, ..., DATE being
-    years before today rounded to whole years (generations before the last cohort if generation time is not known).
+    the roundest date in years before today of that generation (generations before the last cohort if generation time
+    is not known).
     """
     labels = admix_metadata(ts)
     demes = population_names(ts)
@@ -194,7 +196,7 @@ def sample_names(ts: tskit.TreeSequence) -> list[str]:
     offset = (labels["today_tick"] - labels["last_tick"]) if labels else 0
     names, seen = [], dict[str, int]()
     for population, time in zip(ts.individuals_population[sampled], ts.individuals_time[sampled], strict=True):
-        date = "" if time == 0 else f"-{round((time + offset) * years)}"
+        date = "" if time == 0 else f"-{round_years(round(time + offset), years)}"
         stem = f"{demes[population]}{date}"
         names.append(f"{stem}_{seen.get(stem, 0)}")
         seen[stem] = seen.get(stem, 0) + 1

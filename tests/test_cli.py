@@ -473,8 +473,8 @@ def test_a_real_run_from_the_command_line_to_a_picture(admix: Screen) -> None:
     [
         (
             "rum",
-            "COMMAND: got 'rum'; allowed: run, predict, sensitivity, ancestry, stats, recapitate, doctor, plot, scenarios,"
-            " dfe, export, verify, cache; did you mean run?",
+            "COMMAND: got 'rum'; allowed: run, predict, sensitivity, ancestry, stats, recapitate, doctor, plot,"
+            " scenarios, dfe, export, verify, cache; did you mean run?",
         ),
         ("scenarios shw", "scenarios COMMAND: got 'shw'; allowed: show; did you mean show?"),
         ("cache lst", "cache COMMAND: got 'lst'; allowed: list, clear; did you mean list?"),
