@@ -224,8 +224,10 @@ def _trees(
     def at(part: int) -> Callable[[float, str], None]:
         return lambda done, note: progress.update(label, shares[part] + (shares[part + 1] - shares[part]) * done, note)
 
-    with clock.part(f"trees of branch {name}" + (", neutral twin" if made.twin == "neutral" else "")):
+    what = f"branch {name}" + (", neutral twin" if made.twin == "neutral" else "")
+    with clock.part(f"genetic ancestors of {what}"):
         branch.records.ancestors += Ancestors(branch, lineages).genetic_rows(at(0))
+    with clock.part(f"trees of {what}"):
         records = chromosome_records(branch, lineages, plan.genome, at(1), past)
         genealogies.write_trees(
             records, labels, plan.genome, expected,
