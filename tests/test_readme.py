@@ -103,7 +103,8 @@ def test_every_anchor_is_known_and_on_a_page_that_is_filled() -> None:
         assert set(found) <= set(readme.BLOCKS), page
         assert len(found) == len(set(found)) == text.count("<!-- numbers:") == text.count("<!-- /numbers -->")
         assert bool(found) == (page in filled), page
-    assert set(readme.PAGES) == set(scenario.names())
+    # what `fstatistics` is for is not in the tables that the script reads
+    assert set(readme.PAGES) == set(scenario.names()) - {"fstatistics"}
 
 
 def test_the_main_job_fills_the_readme(pages: Path, tmp_path: Path) -> None:

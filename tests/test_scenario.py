@@ -11,7 +11,7 @@ from admix.errors import InputError
 from admix.scenario import SCALE_REASON, Scenario, load, names, refuse_scale, text
 from admix.scenario_yaml import MAX_BYTES, assign, parse_path, read, write
 
-CATALOG = ("petr2019", "reich", "tiny")
+CATALOG = ("fstatistics", "petr2019", "reich", "tiny")
 NOTHING = object()
 REMOVE = object()
 
