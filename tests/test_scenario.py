@@ -163,7 +163,7 @@ FAULTS = [
      "ancestors_at"),
     ("citation[0].DOI", "x", "citation[0].DOI", "'x'", "only the keys text, doi", "doi"),
     ("branches[0].sets", {}, "branches[0].sets", "{}", "only the keys name, set", "set"),
-    ("run", {"sead": 1}, "run.sead", "1", "only the keys engine, seed", "seed"),
+    ("run", {"sead": 1}, "run.sead", "1", "only the keys engine, history, seed", "seed"),
     ("demography.deme", [], "demography.deme", "[]", "only the keys description, time_units", "demes"),
     (f"{NEA}.ancestor", ["modern"], f"{NEA}.ancestor", "['modern']", "only the keys name, description",
      "ancestors"),
