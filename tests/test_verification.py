@@ -11,8 +11,8 @@ from admix.engines.slim import program
 from admix.scenario import Scenario
 from admix.verification import checks, engines
 from admix.verification.checks import FAIL, PASS, Row, compare
-from admix.verification.store import Store
 from admix.verification.engine_scenarios import SCENARIOS, tree_of
+from admix.verification.store import Store
 
 SLIM = program.find()
 

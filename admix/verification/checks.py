@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a check is: a function that returns rows of one table, and the verdict of two samples.
 
-A suite rejects a right program with a probability of at most ``FALSE_ALARM``, shared out over its rows (Bonferroni). Every statistic has a *control*: the same comparison with one named parameter wrong by a stated amount,
-which must be rejected; where it is not, the suite could not have seen such a fault, and that is a failure too.
+A suite rejects a right program with a probability of at most ``FALSE_ALARM``, shared out over its rows (Bonferroni).
+Every statistic has a *control*: the same comparison with one named parameter wrong by a stated amount, which must be
+rejected; where it is not, the suite could not have seen such a fault, and that is a failure too.
 """
 
 from __future__ import annotations

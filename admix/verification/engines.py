@@ -311,7 +311,8 @@ def agreement(options: Mapping[str, Any]) -> list[Row]:
     Parameters
     ----------
     options
-        ``suite`` (a key of `SUITES`; ``smoke`` is ``quick``), ``seed``, ``folder`` (kept between calls, so that an interrupted suite goes on),
+        ``suite`` (a key of `SUITES`; ``smoke`` is ``quick``), ``seed``, ``folder`` (kept between calls, so that an
+        interrupted suite goes on),
         ``slim_path``, and ``say``, told what is done.
 
     Raises

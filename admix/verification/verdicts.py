@@ -56,7 +56,11 @@ def _rows(
         )  # fmt: skip
         return row, difference <= tolerance
 
-    return _pair(*one(check, expected), *one(f"control: {wrong.title}", wrong.value))
+    return _pair(*one(check, expected), *one(_control(check, wrong), wrong.value))
+
+
+def _control(check: str, wrong: Wrong) -> str:
+    return f"control: {check.partition(':')[0]}, {wrong.title}"
 
 
 def _pair(row: Row, well: bool, control: Row, accepted: bool) -> list[Row]:
@@ -122,7 +126,7 @@ def deviation_rows(
         )  # fmt: skip
         return row, low <= sum_of_squares <= high
 
-    return _pair(*one(check, expected), *one(f"control: {wrong.title}", wrong.value))
+    return _pair(*one(check, expected), *one(_control(check, wrong), wrong.value))
 
 
 def range_rows(
@@ -157,7 +161,7 @@ def range_rows(
         return [replace(row, verdict=FAIL if well else NOTED, note=note)]
     if wrong is None:
         raise ValueError(f"{check}, {statistic}: a row needs a control or a known reason")
-    return _pair(row, well, *one(f"control: {wrong.title}", wrong.value))
+    return _pair(row, well, *one(_control(check, wrong), wrong.value))
 
 
 def noted_row(check: str, statistic: str, expected: float, source: str, reason: str) -> Row:
@@ -166,4 +170,3 @@ def noted_row(check: str, statistic: str, expected: float, source: str, reason: 
         check=check, statistic=statistic, expected=expected, source=source, observed=math.nan, n=0, tolerance=math.nan,
         derivation="none", power=math.nan, verdict=NOTED, note=reason,
     )  # fmt: skip
-
