@@ -36,6 +36,14 @@ STATED = "range of the target"
 S_PETR, P1_PETR = 0.766, 0.0993
 PETR_SHARES = {2: 4.88, 5: 2.70, 10: 2.38, 100: 2.28, 1000: 2.21, 2200: 2.19}
 """Per cent of Neanderthal DNA at gap markers by generation."""
+LATE = (
+    "theory spreads the load evenly, which goes on removing ancestry that in runs has parted from it: 5-8 % low after"
+    " 100 generations, more after 1,000; the simulated value is in the full suite"
+)
+HETEROSIS = (
+    "theory spreads heterosis evenly over the genome and lets it last: some per cent high with recessive mutations; the"
+    " simulated value is in the full suite"
+)
 _N_ARCHAIC = "demography.demes[2].epochs[0].start_size={}"
 _LOWER_RATE = "selection.mutation_rate=7e-9"
 
@@ -75,7 +83,7 @@ def petr2019(options: Options) -> list[Row]:
         )
         rows += range_rows(
             "petr2019: P2, read at S = 0.766", f"% in generation {g}", right, 0.9 * percent, 1.1 * percent, PETR,
-            "10 %, target", Wrong("S a third larger", wrong),
+            "10 %, target", Wrong("S a third larger", wrong), known=LATE if g >= 1000 else "",
         )  # fmt: skip
     drift = {n: theory.drift_load(n, 17_800, 1e-8, 73.76e6, -0.043, 0.23) for n in (*sizes, 10_000)}
     total = {n: _S(forecast) + 1.15 * drift[10_000] for n, forecast in sizes.items()}
@@ -105,6 +113,7 @@ def harris_nielsen(options: Options) -> list[Row]:
     rows = range_rows(
         f"{check}: HN1", "relative fitness, h 0.5, their demography", _fitness(own), 0.50, 0.62, HARRIS, STATED,
         Wrong("archaic N 500, 1e-8", _fitness(small)),
+        known="the range is that of a replication with 17,800 generations apart, theirs has 16,000: S is a tenth less",
     )  # fmt: skip
     rows += range_rows(
         f"{check}: HN1", "relative fitness, h 0.5", _fitness(additive), 0.50, 0.62, HARRIS, STATED,
@@ -126,11 +135,11 @@ def harris_nielsen(options: Options) -> list[Row]:
     for g, low, high in ((2, 3.3, 4.2), (2000, 7.5, 10.0)):
         rows += range_rows(
             f"{check}: HN3", f"% in generation {g}, h 0", 100 * _share(recessive, g), low, high, HARRIS, STATED,
-            Wrong("h 0.5", 100 * _share(additive, g)),
+            Wrong("h 0.5", 100 * _share(additive, g)), known=HETEROSIS if g == 2000 else "",
         )  # fmt: skip
     least, wrong = (100 * _least_rise(f) for f in (recessive, additive))
     rows += range_rows(
-        f"{check}: HN3", "least change of % in a generation after the second, h 0", least, -1e-9, 100.0, HARRIS,
+        f"{check}: HN3", "least change of % in a generation after the second, h 0", least, 0.0, 1.0, HARRIS,
         "monotone rise", Wrong("h 0.5", wrong),
     )  # fmt: skip
     genome = load("petr2019").build_genome()
@@ -186,7 +195,7 @@ def recombination(options: Options) -> list[Row]:
         for g in (joined, genome)
     )
     rows += range_rows(
-        "recombination: V4", "share left with one chromosome / with 22", one / many, 0.0, 0.999, VELLER,
+        "recombination: V4", "share left with one chromosome / with 22", one / many, 0.5, 0.999, VELLER,
         "less than 1", Wrong("the same chromosomes", 1.0),
     )  # fmt: skip
     return rows
@@ -218,7 +227,7 @@ def people(options: Options) -> list[Row]:
     today, large = (100 * _share(reich, last, branch=b) for b in ("p10", "p20"))
     rows = range_rows(
         "people: E1", "% of DNA in living non-Africans, reich p10", today, 1.8, 2.4,
-        "f4-ratios and admixture array, Petr et al. 2019", STATED, Wrong("pulse of 20 %", large),
+        "f4-ratios and admixture array, Petr et al. 2019", STATED, Wrong("pulse of 20 %", large), known=LATE,
     )  # fmt: skip
     early = 100 * _share(reich, 81, branch="p10")
     first = 100 * _share(reich, 1, branch="p10")
@@ -246,14 +255,13 @@ def people(options: Options) -> list[Row]:
 def ancestors(options: Options) -> list[Row]:
     """G3 and G4: numbers of genetic ancestors, survival of founders with a load."""
     rows: list[Row] = []
-    simulated = "backward simulation of one person, N 10,000 (facts.md 8.2)"
-    for k, count, low, high in ((4, 16, 0.95, 1.05), (6, 64, 0.95, 1.05), (8, 204, 1.1, 1.25), (10, 429, 1.1, 1.25),
-                                (15, 853, 1.1, 1.25)):  # fmt: skip
-        # a shorter or longer map moves the formula out of its range
-        right, wrong = (float(theory.genetic_ancestors(k, m, 22)) / count for m in (33, 8 if k <= 6 else 60))
+    simulated = "backward simulation of one person, N 10,000, map of 36.86 M (facts.md 8.2)"
+    near, above = (0.95, 1.05), (1.1, 1.25)
+    for k, count, (low, high) in ((4, 16, near), (6, 64, near), (8, 204, above), (10, 429, above), (15, 853, above)):
+        right, late = (float(theory.genetic_ancestors(ago, 36.86, 22)) / count for ago in (k, k + 1))
         rows += range_rows(
             "ancestors: G3", f"formula / simulation, {k} generations ago", right, low, high, simulated, STATED,
-            Wrong("map of another length", wrong),
+            Wrong("a generation earlier", late),
         )  # fmt: skip
     phi = theory.phi(load("reich").build_genome(), 60)
     found, more = (theory.pedigree_survival(0.1, S, phi) for S in (S_PETR, 1.3 * S_PETR))
@@ -305,10 +313,10 @@ def dfe(options: Options) -> list[Row]:
         "dfe: D1", "largest cost that the engine draws", float(s.max()), 0.0, 1.0 - 1e-12, EYRE_WALKER,
         "nobody has negative fitness", Wrong("no truncation", 1.0),
     )  # fmt: skip
-    large, small = (StationarySpectrum(n, [-0.04, -0.04], [0.5], 0.2).expected_load() / 0.4 for n in (10_000, 20))
+    load_by_2u = StationarySpectrum(10_000, [-0.04, -0.04], [0.5], 0.2).expected_load() / 0.4
     rows += range_rows(
-        "dfe: D2", "equilibrium load / 2U, 2Ns = 800", large, 0.97, 1.03, "Haldane 1937, doi:10.1086/280722",
-        "3 %: h s and s are not quite additive", Wrong("2Ns = 1.6", small),
+        "dfe: D2", "equilibrium load / 2U, 2Ns = 800", load_by_2u, 0.97, 1.03, "Haldane 1937, doi:10.1086/280722",
+        "3 %: log fitness is not quite additive", Wrong("new mutations once a person, not twice", load_by_2u / 2),
     )  # fmt: skip
     return rows
 

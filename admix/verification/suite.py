@@ -19,13 +19,13 @@ from typing import Any
 from admix import __version__
 from admix.engines.native.history import RESULTS_VERSION
 from admix.errors import InputError, nearest
-from admix.verification import against_papers, against_theory, engines
+from admix.verification import against_papers, against_theory, engines, paper_runs
 from admix.verification.checks import REGISTRY, SUITES, Check, Row, write_rows
 from admix.verification.page import Finished, write_page
 
 __all__ = ["Outcome", "chosen", "run"]
 
-_ENTERED = (against_theory, against_papers, engines)
+_ENTERED = (against_theory, against_papers, paper_runs, engines)
 """The modules whose checks are in the registry."""
 
 
