@@ -43,7 +43,6 @@ scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
 dfe_app = _typer()
-verify_app = _typer()
 
 
 def main() -> None:
@@ -349,7 +348,7 @@ app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees o
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
 app.command("doctor", short_help="Check this installation and say how to mend it.")(cli_check.doctor)
-verify_app.command("engines", short_help="Compare the native engine with SLiM.")(cli_check.verify_engines)
+app.command("verify", short_help="Check admix against theory, papers and SLiM.")(cli_check.verify)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
 
@@ -484,5 +483,4 @@ def _entries(count: int) -> str:
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
 app.add_typer(dfe_app, name="dfe", short_help="List or show published distributions of fitness effects.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
-app.add_typer(verify_app, name="verify", short_help="Check admix against SLiM.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

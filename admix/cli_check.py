@@ -12,9 +12,8 @@ from admix.cli_derive import choice, whole
 from admix.cli_process import messages, tell
 from admix.cli_run import SEED_END
 
-__all__ = ["doctor", "verify_engines"]
+__all__ = ["doctor", "verify"]
 
-SUITES = ("quick", "full")
 _SlimPath = Annotated[
     str | None, typer.Option(metavar="PROGRAM", help="Where SLiM is.  [default: $SLIM, else slim on the PATH]")
 ]
@@ -46,10 +45,15 @@ def doctor(
         raise typer.Exit(1)
 
 
-def verify_engines(
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Checks.  [default: all of the suite]")
+    ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(metavar="quick|full", help="How much: two scenarios, or all of them.  [default: quick]"),
+        typer.Option(
+            metavar="smoke|quick|full", help="How much: two minutes, ten, or a night and more.  [default: quick]"
+        ),
     ] = None,
     seed: Annotated[
         str | None, typer.Option("-s", "--seed", metavar="S", help="Seed of the suite.  [default: 1]")
@@ -60,32 +64,40 @@ def verify_engines(
             "-o",
             "--out",
             metavar="DIR",
-            help="Where runs and the table are kept; with the same one an interrupted suite goes on."
+            help="Where runs, table and page are kept; with the same one an interrupted suite goes on."
             "  [default: verify in the cache]",
         ),
     ] = None,
     slim_path: _SlimPath = None,
     cache_dir: _CacheDir = None,
+    listed: Annotated[bool, typer.Option("--list", help="Only list the checks.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the table.")] = False,
 ) -> None:
-    """Compare the native engine with SLiM, run by run from the same people, and give a verdict on each statistic.
+    """Check admix against theory, papers and SLiM, with a verdict on each number.
 
-    The suite fails with a probability of 1 % although all is right; that it could fail is shown by controls, in which
-    SLiM gets a wrong parameter. Ends with code 1 if any verdict is a failure.
+    Each number has a control, a deliberately wrong model that must be refused. A suite fails with a probability of 1 %
+    although all is right. Writes verify.tsv and a page, verify.md, with a picture. Ends with code 1 if any verdict is a
+    failure. The check 'engines' needs SLiM and is part of the full suite only.
+
+    \b
+    Examples:
+      admix verify --suite smoke
+      admix verify two-locus purging
+      admix verify engines --slim-path ~/slim/slim
     """
     from admix.cache import default_directory
     from admix.verification import checks
-    from admix.verification.engines import agreement
+    from admix.verification import suite as suites
 
+    size = choice("--suite", suite, checks.SUITES) or "quick"
+    number = whole("--seed", seed, 1, SEED_END // 1000 - 1) or 1
+    if listed:
+        width = max(map(len, checks.REGISTRY))
+        tell(*(f"{c.name:<{width}}  {c.title} ({', '.join(c.suites)})" for c in checks.REGISTRY.values()))
+        return
     place = Path(folder) if folder else (Path(cache_dir) if cache_dir else default_directory()) / "verify"
-    chosen = choice("--suite", suite, SUITES) or "quick"
-    number = whole("--seed", seed, 1, SEED_END - 1) or 1
     with messages(0, quiet) as progress:
-        rows = agreement(
-            {"suite": chosen, "seed": number, "folder": place, "slim_path": slim_path, "say": progress.say}
-        )
-    table = place / f"engines-{chosen}-{number}.tsv"
-    checks.write_rows(rows, table)
-    tell(checks.screen(rows), f"Table: {table}")
-    if not checks.passed(rows):
+        outcome = suites.run(names or [], suite=size, seed=number, folder=place, slim_path=slim_path, say=progress.say)
+    tell(checks.screen(outcome.rows), f"Table: {outcome.table}", f"Page:  {outcome.page}")
+    if not checks.passed(outcome.rows):
         raise typer.Exit(1)

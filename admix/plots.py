@@ -191,6 +191,15 @@ def draw_all(
     return saved
 
 
+def draw_panel(draw: Callable[[Any], None], path: str | Path, size: tuple[float, float]) -> Path:
+    """Save one panel that ``draw(ax)`` draws, as the format that the name of the file ends with; ``size`` in inches."""
+    target = Path(path)
+    with mpl.rc_context(cast(Any, _style())):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        return _save(figure, target, target.suffix[1:])
+
+
 def _style() -> dict[str, Any]:
     # Here, because `figures` is the name of an argument of draw_all.
     return dict(figures.STYLE)

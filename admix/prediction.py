@@ -360,9 +360,7 @@ class _Flow:
 
     def frame(self) -> pd.DataFrame:
         """Return the trajectory with its band."""
-        middle, spread = self._shares(0.0)
-        low, _ = self._shares(_NORMAL)
-        high, _ = self._shares(-_NORMAL)
+        (middle, low, high), spread = self._shares(np.array([0.0, _NORMAL, -_NORMAL]))
         clock, rows = self.clock, []
         for deme, begin in self.reached.items():
             for tick in range(begin, int(clock.last_tick[deme]) + 1):
@@ -386,13 +384,15 @@ class _Flow:
             self.costs[target] = self.loads.cost(self.source, target, tick)
         return self.costs[target]
 
-    def _shares(self, deviations: float) -> tuple[Floats, Floats]:
-        """Return shares, float64[ticks, demes], with costs `deviations` standard deviations off, and Var(ln p)."""
-        clock, count = self.clock, len(self.clock.deme_names)
+    def _shares(self, deviations: Floats) -> tuple[Floats, Floats]:
+        """Return shares, float64[k, ticks, demes], with costs by k numbers of standard deviations off, and Var(ln p),
+        float64[ticks, demes], at the first of these."""
+        clock, count, k = self.clock, len(self.clock.deme_names), len(deviations)
         ticks = clock.today - self.first + 1
-        shares, scatter = np.zeros((ticks, count)), np.zeros((ticks, count))
-        parts = np.zeros((count, 0))  # share of each arrival in each deme
-        arrived, unmixed, S, het = (np.zeros(0) for _ in range(4))
+        shares, scatter = np.zeros((k, ticks, count)), np.zeros((ticks, count))
+        parts = np.zeros((k, count, 0))  # share of each arrival in each deme
+        arrived, unmixed = np.zeros(0), np.zeros(0)
+        S, het = np.zeros((k, 0)), np.zeros((k, 0))
         for tick in range(self.first, clock.today + 1):
             bred = self._bred(parts, tick - arrived, unmixed, S, het)
             fresh: list[tuple[int, float, bool, Cost]] = []
@@ -400,15 +400,14 @@ class _Flow:
             for deme, begin in self.reached.items():
                 if tick < begin or not clock.exists(deme, tick):
                     continue
-                variance, mixed = 0.0, 0.0
+                variance = 0.0
                 for parent, share in clock.parents(deme, tick):
                     if parent == self.source:
                         fresh.append((deme, share, True, self._cost(deme, tick)))
                     else:
-                        made[deme] += share * bred[parent]
+                        made[:, deme] += share * bred[:, parent]
                         if tick > self.first:
                             variance += share * share * scatter[tick - 1 - self.first, parent]
-                            mixed += share
                 taken = 0.0
                 for pulse in clock.pulses:
                     if pulse.tick == tick and pulse.target == deme:
@@ -416,28 +415,32 @@ class _Flow:
                         if pulse.source == self.source:
                             cost = self._cost(deme, tick)
                             fresh.append((deme, pulse.share, pulse.unit == "individuals", cost))
-                made[deme] *= 1 - taken
+                made[:, deme] *= 1 - taken
                 scatter[tick - self.first, deme] = variance
-            parts = np.zeros((count, made.shape[1] + len(fresh)))
-            parts[:, : made.shape[1]] = made
-            for k, (deme, share, whole, cost) in enumerate(fresh, start=made.shape[1]):
-                parts[deme, k] = share
-                shift = deviations * cost.sd
+            old = made.shape[2]
+            parts = made
+            if fresh:
+                parts = np.concatenate([made, np.zeros((k, count, len(fresh)))], axis=2)
+            for i, (deme, share, whole, cost) in enumerate(fresh, start=old):
+                parts[:, deme, i] = share
+                shift = deviations[:, None] * cost.sd
                 arrived, unmixed = np.append(arrived, tick), np.append(unmixed, float(whole))
-                S, het = np.append(S, cost.S + shift), np.append(het, cost.S_het + shift / 2)
-            shares[tick - self.first] = parts.sum(axis=1)
-            self._drift(scatter, parts, tick, arrived, unmixed)
+                S, het = (np.append(a, b, axis=1) for a, b in ((S, cost.S + shift), (het, cost.S_het + shift / 2)))
+            shares[:, tick - self.first] = parts.sum(axis=2)
+            self._drift(scatter, parts[0], tick, arrived, unmixed)
         return shares, scatter
 
     def _bred(self, parts: Floats, age: Floats, unmixed: Floats, S: Floats, het: Floats) -> Floats:
         """Return the shares among the gametes of the cohort before, after selection on it; `age` is 1 for its own."""
-        if parts.shape[1] == 0:
+        if parts.shape[2] == 0:
             return parts
-        p = parts.sum(axis=1, keepdims=True)
+        p = parts.sum(axis=2, keepdims=True)
         step = (age - 1 - unmixed).astype(np.int64)
+        S, het = S[:, None], het[:, None]
         later = ((1 - p) * het + p * (S - het)) * self.phi[np.maximum(step, 0)]
-        kept = parts * np.exp(-np.clip(np.where(step < 0, S, later), -_WIDEST, _WIDEST))
-        whole = kept.sum(axis=1, keepdims=True) + np.maximum(0.0, 1 - p)
+        lost = np.where(step < 0, S, later)
+        kept = parts * np.exp(-np.minimum(np.maximum(lost, -_WIDEST), _WIDEST))
+        whole = kept.sum(axis=2, keepdims=True) + np.maximum(0.0, 1 - p)
         return np.asarray(kept / np.where(whole > 0, whole, 1.0))
 
     def _drift(self, scatter: Floats, parts: Floats, tick: int, arrived: Floats, unmixed: Floats) -> None:
@@ -446,11 +449,11 @@ class _Flow:
         old = age > 0
         if not old.any():
             return
-        decay = self.phi[np.maximum((age - unmixed).astype(np.int64), 0)]
+        decay = np.where(old, self.phi[np.maximum((age - unmixed).astype(np.int64), 0)], 0.0)
         for deme in self.reached:
             p = float(parts[deme].sum())
             if p > 0 and self.clock.exists(deme, tick):
-                mean = float(parts[deme][old] @ decay[old]) / p
+                mean = float(parts[deme] @ decay) / p
                 scatter[tick - self.first, deme] += (1 - p) * mean / (2 * self.clock.size(deme, tick) * p)
 
 

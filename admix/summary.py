@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 SUMMARY_VERSION = 1
 GENERATIONS = (1, 2, 5, 10, 20, 100, 1000)
@@ -115,7 +115,7 @@ def nested(
         return Estimate(mean=mean, replicates=replicates, burnins=1, se_drift=error, level=level, note=note)
     s2_means = float(means.var(ddof=1))
     se_total = math.sqrt(s2_means / groups)
-    half = float(stats.t.ppf(0.5 + level / 2, groups - 1)) * se_total
+    half = float(stdtrit(groups - 1, 0.5 + level / 2)) * se_total
     interval = (max(bounds[0], mean - half), min(bounds[1], mean + half))
     se_drift = se_burnin = None
     note = "one replicate a burn-in: the parts due to burn-ins and to drift cannot be told apart"

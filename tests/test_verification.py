@@ -12,6 +12,7 @@ from admix.scenario import Scenario
 from admix.verification import checks, engines
 from admix.verification.checks import FAIL, PASS, Row, compare
 from admix.verification.engine_scenarios import SCENARIOS, tree_of
+from admix.verification.store import Store
 
 SLIM = program.find()
 
@@ -19,7 +20,7 @@ SLIM = program.find()
 def test_the_test_rejects_equal_samples_as_often_as_it_says():
     """4,000 pairs of equal populations at a level of 5 %, of which 5 standard errors are 1.7 %."""
     rng = np.random.default_rng(1)
-    rejected = sum(not compare(rng.normal(size=20), 3 * rng.normal(size=30), 0.05)[2] for _ in range(4_000))
+    rejected = sum(not compare(rng.normal(size=20), 3 * rng.normal(size=30), 0.05)[-1] for _ in range(4_000))
     assert 0.033 < rejected / 4_000 < 0.067
 
 
@@ -27,8 +28,8 @@ def test_the_power_is_that_of_a_difference_as_large_as_the_one_seen():
     """A shift of 4.5 standard errors at a level of 1e-4 (critical value 3.95 with 98 degrees of freedom or so)."""
     rng = np.random.default_rng(2)
     seen = [compare(rng.normal(size=50), rng.normal(0.9, 1, size=50), 1e-4) for _ in range(400)]
-    rejected = np.mean([not equal for _, _, equal in seen])
-    assert 0.5 < rejected < 0.85 and abs(np.mean([power for _, power, _ in seen]) - rejected) < 0.1
+    rejected = np.mean([not equal for *_, equal in seen])
+    assert 0.5 < rejected < 0.85 and abs(np.mean([power for _, power, *_ in seen]) - rejected) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -37,12 +38,12 @@ def test_the_power_is_that_of_a_difference_as_large_as_the_one_seen():
     ids=["same constant", "other constant", "zeros"],
 )
 def test_samples_without_scatter(a, b, equal):
-    assert compare(a, b, 1e-3)[2] is equal
+    assert compare(a, b, 1e-3)[-1] is equal
 
 
 def test_values_that_are_missing():
-    assert compare([1.0, math.nan, 1.1, 0.9], [1.0, 1.1, math.nan, 0.95], 1e-3)[2]
-    assert not compare([math.nan] * 4, [1.0] * 4, 1e-3)[2]  # nothing to compare is no agreement
+    assert compare([1.0, math.nan, 1.1, 0.9], [1.0, 1.1, math.nan, 0.95], 1e-3)[-1]
+    assert not compare([math.nan] * 4, [1.0] * 4, 1e-3)[-1]  # nothing to compare is no agreement
 
 
 def made(shift: float, spread: float = 1.0, runs: int = 50, seed: int = 1) -> list[dict[str, float]]:
@@ -117,17 +118,17 @@ def test_an_interrupted_suite_goes_on(tmp_path):
         calls.append(value)
         return {"x": value, "y": math.nan}
 
-    bench = engines._Bench("slim", tmp_path / "runs.jsonl", 1, print)
+    bench = Store(tmp_path / "runs.jsonl")
     bench.obtain("a", lambda: make(1.0))
     bench.obtain("b", lambda: make(2.0))
     text = (tmp_path / "runs.jsonl").read_text()
     (tmp_path / "runs.jsonl").write_text(text + '\n["c", {"x": 3')  # ended in the middle of a line
-    again = engines._Bench("slim", tmp_path / "runs.jsonl", 1, print)
+    again = Store(tmp_path / "runs.jsonl")
     again.load()
     assert again.obtain("a", lambda: make(9.0))["x"] == 1.0 and math.isnan(again.results["b"]["y"])
     again.obtain("c", lambda: make(3.0))
     assert calls == [1.0, 2.0, 3.0]
-    last = engines._Bench("slim", tmp_path / "runs.jsonl", 1, print)
+    last = Store(tmp_path / "runs.jsonl")
     last.load()
     assert set(last.results) == {"a", "b", "c"}
     assert json.loads((tmp_path / "runs.jsonl").read_text().splitlines()[0])[0] == "a"
@@ -135,15 +136,15 @@ def test_an_interrupted_suite_goes_on(tmp_path):
 
 def test_the_table(tmp_path):
     row = Row(
-        check="c", statistic="s", expected=1.0, source="theory", observed=1.5, n=5, tolerance=0.2, power=0.9,
-        verdict=FAIL,
+        check="c", statistic="s", expected=1.0, source="theory", observed=1.5, n=5, tolerance=0.2, derivation="t",
+        power=0.9, verdict=FAIL,
     )  # fmt: skip
     checks.write_rows([row], tmp_path / "t.tsv")
     head, line = (tmp_path / "t.tsv").read_text().splitlines()
-    assert head.split("\t") == ["check", "statistic", "expected", "source", "observed", "n", "tolerance", "power",
-                                "verdict"]  # fmt: skip
-    assert line.split("\t") == ["c", "s", "1", "theory", "1.5", "5", "0.2", "0.9", "FAIL"]
-    assert "FAIL  s" in checks.screen([row]) and "0 of 1 pass" in checks.screen([row])
+    assert head.split("\t") == ["check", "statistic", "expected", "source", "observed", "n", "tolerance",
+                                "derivation", "p", "power", "verdict", "note"]  # fmt: skip
+    assert line.split("\t") == ["c", "s", "1", "theory", "1.5", "5", "0.2", "t", "nan", "0.9", "FAIL", ""]
+    assert "FAIL   s" in checks.screen([row]) and "0 of 1 pass" in checks.screen([row])
 
 
 def test_names_of_checks_are_unique():

@@ -14,6 +14,7 @@ _BIN = 0.01  # relative width of the bins of map distance; phi errs by its squar
 _EARLY, _GONE = 200, -25.0  # pairs with less than exp(-25) left after 200 generations are not followed longer
 _NEAR = 1e-9  # Morgans; pairs nearer than this are taken as one point
 _FAR = 20.0  # Morgans; beyond, recombination is 1/2 to the last digit
+_COARSE_FROM, _COARSE = 0.2, 16  # Morgans; cells beyond are taken together, since such pairs are gone before it shows
 
 
 class Genome(Protocol):
@@ -76,13 +77,21 @@ def _rounded_distances(genome: Genome, weight: Floats, other: Floats, step: floa
     for c, morgans in enumerate(genome.chrom_morgans):
         first, last = np.searchsorted(marker, axis[c : c + 2])
         cell = np.rint((marker[first:last] - axis[c]) * (morgans / (axis[c + 1] - axis[c]) / step)).astype(np.int64)
-        w, v = (np.fft.rfft(np.bincount(cell, part[first:last], cells), size) for part in (weight, other))
+        w = np.fft.rfft(np.bincount(cell, weight[first:last], cells), size)
+        v = w if other is weight else np.fft.rfft(np.bincount(cell, other[first:last], cells), size)
         both = np.fft.irfft(w * np.conj(v), size)
         total += both[:cells]
         total[1:] += both[:-cells:-1]
         within += float(weight[first:last].sum()) * float(other[first:last].sum())
+    distance = np.arange(cells) * step
+    near = min(cells, int(_COARSE_FROM / step))
+    extra = -(cells - near) % _COARSE
+    far, at = (np.append(part[near:], np.zeros(extra)).reshape(-1, _COARSE) for part in (total, distance))
+    weights = far.sum(axis=1)
+    means = (far * at).sum(axis=1) / np.where(weights > 0, weights, 1.0)
+    total, distance = np.append(total[:near], weights), np.append(distance[:near], means)
     used = total > 1e-15  # the transform leaves dust
-    return np.asarray(np.flatnonzero(used) * step, dtype=np.float64), total[used], max(0.0, 1.0 - within)
+    return distance[used], total[used], max(0.0, 1.0 - within)
 
 
 def phi(

@@ -8,11 +8,10 @@ one draw a run.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,10 @@ from admix.selection import Selection
 from admix.spectrum import StationarySpectrum
 from admix.verification.checks import FAIL, FALSE_ALARM, PASS, Row, compare, register
 from admix.verification.engine_scenarios import SCENARIOS, tree_of
+from admix.verification.store import Store, Values
 
 __all__ = ["CONTROLS", "SUITES", "Suite", "agreement", "verdicts"]
 
-Values = dict[str, float]
 CLASSES = ((0.0, 1e-4), (1e-4, 1e-2), (1e-2, 2.0))
 """Classes of -s in which the frequency spectrum is counted."""
 GENERATIONS = (2, 5, 10, 20, 41)
@@ -117,35 +116,13 @@ class _Setting:
         )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Bench:
-    """What runs are made with; results so far are lines of ``store``."""
+@dataclass(kw_only=True)
+class _Bench(Store):
+    """What runs are made with, and their results so far."""
 
     slim: str
-    store: Path
     seed: int
     say: Callable[[str], None]
-    results: dict[str, Values] = field(default_factory=dict)
-
-    def load(self) -> None:
-        """Read what an interrupted suite has left; a line that was not finished is made again."""
-        if self.store.exists():
-            for line in self.store.read_text(encoding="utf-8").splitlines():
-                try:
-                    key, values = json.loads(line)
-                except ValueError:
-                    continue
-                self.results[key] = {name: math.nan if v is None else v for name, v in values.items()}
-
-    def obtain(self, key: str, make: Callable[[], Values]) -> Values:
-        """Return the values of one run, made if they are not there yet."""
-        if key not in self.results:
-            values = {name: float(v) for name, v in make().items()}
-            text = json.dumps([key, {name: None if math.isnan(v) else v for name, v in values.items()}])
-            with self.store.open("a", encoding="utf-8") as file:
-                file.write(("\n" if self.store.stat().st_size else "") + text)
-            self.results[key] = values
-        return self.results[key]
 
 
 def _setting(name: str, folder: Path, *, history: bool = True) -> _Setting:
@@ -294,7 +271,7 @@ def _slim_run(setting: _Setting, bench: _Bench, run: int, wrong: str = "") -> Va
             plan, samples={t: {d: w[: clock.size(d, t)] for d, w in s.items()} for t, s in plan.samples.items()}
         )
     branch = _WithState(clock, tables, genome, setting.workers, plan, setting.selection.mutation_rate, trees=False)
-    with tempfile.TemporaryDirectory(dir=bench.store.parent) as place:
+    with tempfile.TemporaryDirectory(dir=bench.path.parent) as place:
         records = branch.run_in(Path(place), bench.slim, lineages)
         labels = marker_labels(branch, Path(place) / "out", genome)
         population = read_population(Path(place) / "out" / "population")
@@ -327,14 +304,15 @@ def _smaller(clock: schedule.Schedule) -> schedule.Schedule:
 # ------------------------------------------------------------------ the suite
 
 
-@register("engines", "the native engine and SLiM, run by run from one state")
+@register("engines", "the native engine and SLiM, run by run from one state", suites=("full",))
 def agreement(options: Mapping[str, Any]) -> list[Row]:
     """Run the suite, or what is left of it, and return its verdicts.
 
     Parameters
     ----------
     options
-        ``suite`` (a key of `SUITES`), ``seed``, ``folder`` (kept between calls, so that an interrupted suite goes on),
+        ``suite`` (a key of `SUITES`; ``smoke`` is ``quick``), ``seed``, ``folder`` (kept between calls, so that an
+        interrupted suite goes on),
         ``slim_path``, and ``say``, told what is done.
 
     Raises
@@ -342,13 +320,13 @@ def agreement(options: Mapping[str, Any]) -> list[Row]:
     InputError
         Where there is no SLiM.
     """
-    suite = SUITES[options["suite"]]
+    suite = SUITES["full" if options["suite"] == "full" else "quick"]
     slim, version = program.require(options.get("slim_path"))
     seed, say = int(options["seed"]), options.get("say") or (lambda text: None)
     folder = Path(options["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     name = f"engines-{seed}-native{RESULTS_VERSION}-slim{version}.{SLIM_VERSION}.jsonl"
-    bench = _Bench(slim, folder / name, seed, say)
+    bench = _Bench(folder / name, slim=slim, seed=seed, say=say)
     bench.load()
     results: dict[tuple[str, str], list[Values]] = {}
     for scenario in suite.scenarios:
@@ -387,7 +365,7 @@ def _scenario(scenario: str, wrong: str, runs: int, bench: _Bench, folder: Path)
 
 def _history_run(setting: _Setting, bench: _Bench, engine: str, run: int) -> Values:
     burnin = 1000 * bench.seed + run
-    with tempfile.TemporaryDirectory(dir=bench.store.parent) as place:
+    with tempfile.TemporaryDirectory(dir=bench.path.parent) as place:
         if engine == "native":
             lineages = _native_history(setting, Path(place), burnin)
         else:
@@ -433,10 +411,10 @@ def _row(check: str, name: str, good: list[Values], other: list[Values], level: 
     # a run without archaic ancestry has no tracts to measure
     known = [[v for v in values if not math.isnan(v)] for values in (a, b)]
     shown = [float(np.mean(values)) if values else math.nan for values in known]
-    tolerance, seen, equal = compare(a, b, level)
+    tolerance, seen, p, equal = compare(a, b, level)
     control = power is None
     return Row(
         check=check, statistic=name, expected=shown[0], source=f"native engine, {len(good)} runs", observed=shown[1],
-        n=len(other), tolerance=tolerance, power=seen if power is None else power,
-        verdict=PASS if equal != control else FAIL,
+        n=len(other), tolerance=tolerance, derivation=f"Welch's t-test at {level:.2g}", p=p,
+        power=seen if power is None else power, verdict=PASS if equal != control else FAIL,
     )  # fmt: skip

@@ -20,30 +20,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tskit
-from neutral import empty_lineages
 from scipy import stats
 
-from admix import schedule, seeds, trees
-from admix.ancestry import local_ancestry
-from admix.blocks import chromosome_lengths
 from admix.engines import coalescent
-from admix.engines.native.branch import Branch, BranchPlan
-from admix.engines.native.genealogy import chromosome_records
 from admix.engines.native.history import RESULTS_VERSION
-from admix.engines.native.tables import build_tables
-from admix.engines.native.workers import Workers
 from admix.genome import Genome
 from admix.scenario import Scenario, load
-from admix.tract_theory import end_rate, line_sizes
-from admix.tracts import TRACT_COLUMNS, measure
+from admix.verification import neutral_tracts
+from admix.verification.neutral_tracts import Chromosomes, Coalescent, Native, expected_rate
 
 YEARS, SHARE, SOURCE, TARGET = 5600, 0.1, "neanderthal", "modern"
 PEOPLE = 20
@@ -54,8 +44,6 @@ WORDS = {"ancestry": "mean ancestry", "variance": "variance between people", "ra
 FALSE_ALARM = 0.001
 DOCS = Path(__file__).parents[2] / "docs" / "verification"
 VERSIONS = f"{RESULTS_VERSION}.{coalescent.RESULTS_VERSION}"
-
-Chromosomes = Iterable[tuple[str, tskit.TreeSequence]]
 
 
 def scenario(share: float = SHARE, years: float = YEARS) -> Scenario:
@@ -78,69 +66,9 @@ CASES: dict[str, tuple[str, Scenario]] = {
 }
 
 
-class Native:
-    """The native engine on one scenario; what does not depend on the seed is made once."""
-
-    def __init__(self, chosen: Scenario, threads: int | None = None) -> None:
-        self.clock, self.genome = schedule.compile(chosen), chosen.build_genome()
-        self.tables = build_tables(self.genome, chosen.build_selection())
-        self.workers = Workers(threads)
-        self.lineages = empty_lineages(self.clock, self.tables, self.workers)
-
-    def run(self, seed: int) -> Iterator[tuple[str, tskit.TreeSequence]]:
-        """Give the chromosomes of a run."""
-        clock = self.clock
-        (deme, tick, n), *_ = clock.individuals
-        who = np.sort(seeds.generator("verification", seed).choice(clock.size(deme, tick), n, replace=False))
-        plan = BranchPlan(
-            branch="main", replicate=0, twin="neutral", seed=seed, burnin=0, last=clock.today,
-            landscape_generations=(), spread_generations=(), samples={tick: {deme: who}},
-        )  # fmt: skip
-        branch = Branch(clock, self.tables, self.workers, plan)
-        branch.run(self.lineages, lambda fraction, note: None)
-        labels = trees.TreeLabels.from_schedule(
-            clock, branch="main", replicate=0, twin="neutral", seed=seed, chroms=self.genome.chroms,
-            samples=clock.individuals,
-        )  # fmt: skip
-        for record in chromosome_records(branch, self.lineages, self.genome):
-            yield record.chrom, trees.build(record, labels)
-
-
-class Coalescent:
-    """The coalescent engine on one scenario."""
-
-    def __init__(self, chosen: Scenario) -> None:
-        self.clock, self.genome = schedule.compile(chosen), chosen.build_genome()
-
-    def run(self, seed: int) -> Iterator[tuple[str, tskit.TreeSequence]]:
-        """Give the chromosomes of a run."""
-        for chrom in self.genome.chroms:
-            yield chrom, coalescent.simulate_chromosome(self.clock, self.genome, chrom, seed=seed, to="pulse")
-
-
 def measured(chromosomes: Chromosomes, genome: Genome, expected: float) -> dict[str, float]:
     """The statistics of one run; `expected` is the rate in whose inverse lengths are counted."""
-    parts, people = [], np.zeros(0)
-    for chrom, ts in chromosomes:
-        people = np.zeros(ts.num_samples // 2)
-        table = local_ancestry(ts).frame([1])
-        parts.append(table.assign(chrom=chrom)[list(TRACT_COLUMNS)])
-    tracts = measure(pd.concat(parts, ignore_index=True), genome)
-    np.add.at(people, tracts["sample"].to_numpy(), (tracts["end"] - tracts["start"]).to_numpy())
-    people /= 2 * sum(chromosome_lengths(genome).values())
-    lengths = tracts["morgans"].to_numpy() * expected
-    out = {
-        "ancestry": people.mean(),
-        "variance": people.var(ddof=1),
-        "rate": float((~tracts["to_end"]).sum() / tracts["morgans"].sum()),
-    }
-    return out | {f"longer_{k:g}": float((lengths > k).mean()) for k in LENGTHS}
-
-
-def expected_rate(chosen: Scenario) -> float:
-    """The rate at which tracts of today's people end, of a scenario with one pulse of gametes."""
-    clock, pulse = schedule.compile(chosen), chosen.pulse[0]
-    return end_rate(pulse.share, line_sizes(clock, pulse.source, pulse.target, clock.today)[0], "gametes")
+    return neutral_tracts.measured(chromosomes, genome, expected, LENGTHS)
 
 
 def compared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, float]:

@@ -20,18 +20,17 @@ from __future__ import annotations
 import argparse
 import math
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from neutral import empty_lineages
 
 from admix import schedule, seeds
-from admix.engines.native.backward import Backward, Material
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.engines.native.tables import build_tables
 from admix.engines.native.workers import Workers
 from admix.scenario import load
+from admix.verification.pedigrees import genetic_ancestors, plain_ancestors
+from admix.verification.worlds import empty_lineages
 
 GENERATIONS = 31
 FOUNDERS, NEAR = 0.797, 0.004
@@ -69,59 +68,15 @@ def main() -> None:
         shares.append(found / branch.pedigree.all_founders(clock.first_pulse_tick(), last, 0)[1])
         rng = seeds.generator("genealogy", seed)
         for person in rng.choice(branch.world.demes[deme].n, given.persons, replace=False):
-            counts.append(ancestors(branch, deme, int(person), last))
+            counts.append(genetic_ancestors(branch, deme, int(person), last, list(GENETIC)))
         print(f"seed {seed}: {shares[-1]:.4f} of the founders; {counts[-1]}", flush=True)
     rng = np.random.default_rng(1)
-    plain = [plain_ancestors(genome.chrom_morgans, clock.size(deme, last), rng) for _ in range(PLAIN_PERSONS)]
+    n = clock.size(deme, last)
+    plain = [plain_ancestors(genome.chrom_morgans, n, list(GENETIC), rng) for _ in range(PLAIN_PERSONS)]
     text = page(np.array(shares), np.array(counts), np.array(plain))
     DOCS.mkdir(parents=True, exist_ok=True)
     (DOCS / "genealogy.md").write_text(text, encoding="utf-8")
     print(text)
-
-
-def ancestors(branch: Branch, deme: int, person: int, last: int) -> list[int]:
-    """Individuals with DNA of one person, for each number of generations ago in GENETIC."""
-    held: dict[int, int] = {}
-
-    def seen(material: Material) -> None:
-        held[last - material.tick] = material.holders()
-
-    backward = Backward(
-        branch.tables, branch.world.workers, branch.pedigree,
-        lambda purpose, d, tick: int(branch.world.stream_key(purpose, d)),
-        lambda tick: {d: branch.schedule.size(d, tick) for d in branch.pedigree.births[tick]},
-        {last: {deme: np.array([person])}}, nodes=False,
-    )  # fmt: skip
-    backward.run(last, last - max(GENETIC), seen)
-    return [held[ago] for ago in GENETIC]
-
-
-def plain_ancestors(morgans: np.ndarray, n: int, rng: np.random.Generator) -> list[int]:
-    """The same for a person of ``n`` in a Wright-Fisher population without crossover interference, the plain way."""
-    now = {(-1, strand): [(c, 0.0, length) for c, length in enumerate(morgans)] for strand in (0, 1)}
-    found = {}
-    for ago in range(1, max(GENETIC) + 1):
-        before: dict[tuple[int, int], list[tuple[int, float, float]]] = {}
-        for pieces in now.values():
-            parent = int(rng.integers(n))
-            cuts = [np.sort(rng.random(rng.poisson(length)) * length) for length in morgans]
-            coins = rng.integers(0, 2, len(morgans))
-            for c, a, b in pieces:
-                inside = cuts[c][(cuts[c] > a) & (cuts[c] < b)]
-                first = coins[c] + int((cuts[c] <= a).sum())
-                for k, (x, y) in enumerate(pairwise([a, *inside, b])):
-                    before.setdefault((parent, int(first + k) % 2), []).append((c, x, y))
-        now = {}
-        for haplotype, pieces in before.items():
-            joined: list[tuple[int, float, float]] = []
-            for c, a, b in sorted(pieces):
-                if joined and joined[-1][0] == c and a <= joined[-1][2]:
-                    joined[-1] = c, joined[-1][1], max(b, joined[-1][2])
-                else:
-                    joined.append((c, a, b))
-            now[haplotype] = joined
-        found[ago] = len({parent for parent, _ in now})
-    return [found[ago] for ago in GENETIC]
 
 
 def page(shares: np.ndarray, counts: np.ndarray, plain: np.ndarray) -> str:

@@ -25,15 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from admix import schedule, seeds, theory
-from admix.engines.native import start
+from admix import schedule, theory
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.engines.native.history import RESULTS_VERSION
-from admix.engines.native.snapshot import Arrays, pack_world
-from admix.engines.native.tables import Tables, build_tables
+from admix.engines.native.tables import build_tables
 from admix.engines.native.workers import Workers
-from admix.engines.native.world import World
 from admix.scenario import load
+from admix.verification.worlds import empty_lineages
 
 GENERATIONS = 20
 NAMED = 10
@@ -109,20 +107,6 @@ def done(kept: Path) -> dict[tuple[str, int], dict[str, Any]]:
         if line["results"] == RESULTS_VERSION:
             found[line["branch"], line["seed"]] = line
     return found
-
-
-def empty_lineages(clock: schedule.Schedule, tables: Tables, workers: Workers) -> list[Arrays]:
-    """The living demes at the tick before the pulse, without any mutation."""
-    tick = clock.first_pulse_tick() - 1
-    world = World(
-        tables, clock.deme_names, lambda purpose, deme: seeds.stream_key("neutral", purpose, deme), workers,
-        selected=False,
-    )  # fmt: skip
-    nothing = np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
-    for deme in range(len(clock.deme_names)):
-        if clock.exists(deme, tick):
-            start.found(world, deme, clock.size(deme, tick), nothing, np.random.default_rng(0), tick)
-    return [pack_world(world)]
 
 
 def page(branch: str, p: float, n: int, phi: np.ndarray, runs: list[dict[str, Any]]) -> list[str]:
