@@ -34,7 +34,7 @@ def trajectories(data: pd.DataFrame, ax: Axes, *, by: str, label: str = "") -> A
     for i, (value, part) in enumerate(data.groupby(by, sort=True)):
         shares = 100 * part.groupby("generation")["ancestry_mean"].agg(["mean", "min", "max"])
         colour = COLOURS[i % len(COLOURS)]
-        ax.plot(shares.index, shares["mean"], color=colour, label=f"{value:g}" if np.isscalar(value) and not isinstance(value, str) else str(value))  # fmt: skip
+        ax.plot(shares.index, shares["mean"], color=colour, label=str(value))
         ax.fill_between(shares.index, shares["min"], shares["max"], color=colour, alpha=0.15, lw=0)
     ax.set_xscale("log")
     ax.set_xlabel("generation (1 is the pulse)")

@@ -81,7 +81,8 @@ def worker(folder: Path, cache_dir: Path) -> Callable[[Job], str]:
 
 
 def run(
-    plan: SweepPlan, folder: Path, cache_dir: Path, *, processes: int, cores: int, report: Report, say: Callable[[str], None]
+    plan: SweepPlan, folder: Path, cache_dir: Path, *, processes: int, cores: int, report: Report,
+    say: Callable[[str], None],
 ) -> Outcome:  # fmt: skip
     """Simulate all points that have no result; the plan is in `folder`.
 
