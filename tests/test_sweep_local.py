@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The local executor: every stage once, no oversubscription, faults that cost one point, results equal `admix run`."""
 
+import fcntl
+import json
 import os
 import signal
 import time
@@ -8,10 +10,12 @@ from collections import namedtuple
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from test_sweep import PARAMETERS, write
 
 from admix import simulate
 from admix.cache import Cache
+from admix.cli import app
 from admix.cli_process import execute
 from admix.errors import RunError
 from admix.results import read_run
@@ -206,8 +210,6 @@ def test_a_point_is_what_admix_run_gives(swept, tmp_path):
     assert [list(stage) for stage in made.histories[point.history].stages] == result["history"]
     assert run.table("pulse")["burnin"].eq(point.burnin).all()
     # the run took the sweep's history from the cache
-    import json
-
     told = json.loads((tmp_path / "run/provenance.json").read_text())["history"]
     assert {stage["key"] for stage in told} == {key for _, key in made.histories[point.history].stages[1:]}
     assert all(stage["from_cache"] for stage in told)
@@ -258,7 +260,8 @@ def test_pictures_are_drawn_for_every_parameter(swept, tmp_path):
     made, sweep = swept
     drawn = plots.draw_all(made.study.grid, *collect.tables(made, Store(sweep)), tmp_path)
     names = {file.stem for file in drawn}
-    assert names == {"trajectories-share", "trajectories-dominance", "final-against-initial", "ridge", "heat-map-share-dominance"}  # fmt: skip
+    wanted = "trajectories-share trajectories-dominance final-against-initial ridge heat-map-share-dominance"
+    assert names == set(wanted.split())
     assert all(file.stat().st_size > 1000 for file in drawn)
 
 
@@ -266,8 +269,6 @@ def test_pictures_are_drawn_for_every_parameter(swept, tmp_path):
 
 
 def test_the_commands(swept, tmp_path, capsys, monkeypatch):
-    from admix.cli import app
-
     made, sweep = swept
     monkeypatch.chdir(sweep.parent)
     monkeypatch.setenv("ADMIX_CACHE", str(sweep.parent / "cache"))
@@ -287,7 +288,8 @@ def test_the_commands(swept, tmp_path, capsys, monkeypatch):
     result.unlink()
     Store(sweep).blame(key, "boom")
     code, said = admix("status", "sweep")
-    assert "7 finished, 1 failed" in said.out and "point 3 (share=0.1, dominance=0.1, burn-in 1, replicate 0): boom (attempt 1)" in said.out  # fmt: skip
+    assert "7 finished, 1 failed" in said.out
+    assert "point 3 (share=0.1, dominance=0.1, burn-in 1, replicate 0): boom (attempt 1)" in said.out
     code, said = admix("task", "sweep", "3", "--threads", "1")
     assert code == 0 and said.out.endswith(": finished\n")
     drop = lambda text: text[: text.index(b'"seconds"')]  # noqa: E731
@@ -305,10 +307,6 @@ def test_the_commands(swept, tmp_path, capsys, monkeypatch):
 
 
 def test_one_run_at_a_time(swept, capsys):
-    import fcntl
-
-    from admix.cli import app
-
     _, sweep = swept
     with open(sweep / ".running", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -337,8 +335,6 @@ def test_the_ridge_is_where_the_points_cross_it():
 
 
 def test_figures_show_the_data():
-    from matplotlib.figure import Figure
-
     data = invented()
     ax = figures.ridge(data, Figure().subplots())
     bars = [line for line in ax.get_lines() if line.get_label() == "_bar"]
