@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections import namedtuple
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -47,7 +48,7 @@ class Pretence:
         self.jobs, self.made, self.most, self.closed = [], [], 0, False
         type(self).latest = self
 
-    faults = {}
+    faults: ClassVar = {}
     latest = None
 
     @property
@@ -93,7 +94,8 @@ def pretended(monkeypatch):
 def execute_plan(made, folder, processes=3, cores=4):
     said = []
     outcome = local.run(
-        made, folder, folder.parent / "cache", processes=processes, cores=cores, report=lambda *told: None, say=said.append
+        made, folder, folder.parent / "cache", processes=processes, cores=cores, say=said.append,
+        report=lambda *told: None,
     )  # fmt: skip
     return outcome, said
 

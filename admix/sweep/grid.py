@@ -46,8 +46,8 @@ __all__ = ["MAX_POINTS", "RESERVED", "Grid", "Parameter", "Setting", "Study", "l
 MAX_POINTS = 1_000_000
 RESERVED = (
     "point", "key", "draw", "burnin", "replicate", "seed", "history", "source", "deme", "pulse", "generation",
-    "years_bp", "generations", "realised", "fitness_archaic_relative", "log_load_difference", "n_individuals", "log_fitness_mean",
-    "load_archaic",
+    "years_bp", "generations", "realised", "fitness_archaic_relative", "log_load_difference",
+    "n_individuals", "log_fitness_mean", "load_archaic", "load_archaic_final", "requested", "target",
 )  # fmt: skip
 """Columns that the table of a sweep has anyway, besides those that begin with ``ancestry`` or ``ancestors``."""
 FIXED = ("name", "title", "description", "citation", "branches", "run")
