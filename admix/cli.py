@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_check, cli_derive, cli_theory
+from admix import __version__, cli_check, cli_derive, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
@@ -43,6 +43,7 @@ scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
 dfe_app = _typer()
+sweep_app = _typer()
 
 
 def main() -> None:
@@ -351,6 +352,11 @@ app.command("doctor", short_help="Check this installation and say how to mend it
 app.command("verify", short_help="Check admix against theory, papers and SLiM.")(cli_check.verify)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
 export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive.export_labels)
+sweep_app.command("plan", short_help="Write the plan of a sweep and say what it will cost.")(cli_sweep.plan)
+sweep_app.command("run", short_help="Run what is missing of a sweep.")(cli_sweep.run)
+sweep_app.command("status", short_help="Count points, and show why some failed.")(cli_sweep.status)
+sweep_app.command("task", short_help="Run one point of a planned sweep.")(cli_sweep.task)
+sweep_app.command("collect", short_help="Put finished points into tables and figures.")(cli_sweep.collect)
 
 
 dfe_app.command("list", short_help="List them.")(cli_theory.dfe_list)
@@ -368,6 +374,19 @@ def _dfe(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is None:
         cli_theory.dfe_list()
+
+
+@sweep_app.callback(invoke_without_command=True)
+def _sweep(context: typer.Context) -> None:
+    """Run a scenario many times over a grid or draws of its fields.
+
+    \b
+    Examples:
+      admix sweep plan sims/sweeps/smoke.yaml
+      admix sweep run sims/sweeps/smoke.yaml
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @export_app.callback(invoke_without_command=True)
@@ -483,4 +502,5 @@ def _entries(count: int) -> str:
 app.add_typer(scenarios_app, name="scenarios", short_help="List the scenarios that come with admix, or show one.")
 app.add_typer(dfe_app, name="dfe", short_help="List or show published distributions of fitness effects.")
 app.add_typer(export_app, name="export", short_help="Write what other programs read.")
+app.add_typer(sweep_app, name="sweep", short_help="Run a scenario many times over a grid of its fields.")
 app.add_typer(cache_app, name="cache", short_help="List or empty the cache of histories before the pulse.")

@@ -178,8 +178,16 @@ def tables_key(genome: Genome, tables: Tables) -> str:
     return digest.hexdigest()
 
 
-def resolve(scenario: Scenario, options: RunOptions, say: Any = None, genome: Genome | None = None) -> Plan:
+def resolve(
+    scenario: Scenario,
+    options: RunOptions,
+    say: Any = None,
+    genome: Genome | None = None,
+    tables: Tables | None = None,
+) -> Plan:
     """Return the plan of a run; ``say`` is given the cache's messages, and ``genome`` replaces the scenario's.
+
+    ``tables`` are those of this genome and the scenario's selection, where they were built before.
 
     Raises
     ------
@@ -191,7 +199,7 @@ def resolve(scenario: Scenario, options: RunOptions, say: Any = None, genome: Ge
     schedules = {name: schedule.compile(s) for name, s in branches.items()}
     genome = genome or scenario.build_genome()
     selection = scenario.build_selection()
-    tables = build_tables(genome, selection)
+    tables = tables or build_tables(genome, selection)
     for name, clock in schedules.items():
         longest = clock.today - clock.first_pulse_tick() + 1
         if options.generations is not None and not 1 <= options.generations <= longest:
@@ -243,6 +251,18 @@ def history_seconds(plan: Plan) -> float:
     """Seconds of all stages of the history, whatever the cache holds."""
     every = {s.key: _stage_seconds(plan, s, plan.schedules[n]) for (n, _), ss in plan.stages.items() for s in ss}
     return sum(every.values())
+
+
+def stages_seconds(plan: Plan, keys: set[str]) -> float:
+    """Seconds of the stages with these cache keys."""
+    every = {s.key: (s, plan.schedules[name]) for (name, _), stages in plan.stages.items() for s in stages}
+    return sum(_stage_seconds(plan, *every[key]) for key in keys)
+
+
+def share_spectrum(plan: Plan, spectrum: StationarySpectrum) -> None:
+    """Give a plan the spectrum of another one, which takes seconds to compute."""
+    # where cached_property keeps it; the plan is otherwise frozen
+    plan.__dict__["spectrum"] = spectrum
 
 
 def _stage_seconds(plan: Plan, stage: Stage, clock: schedule.Schedule) -> float:
@@ -315,6 +335,28 @@ def run_label(plan: Plan, branch: str, replicate: int, twin: str, what: str = "b
     return label + (", neutral twin" if twin == "neutral" else "")
 
 
+def _largest(plan: Plan) -> tuple[int, cost.Load]:
+    """Size of the largest deme that ancestry reaches, and its cost factors."""
+    size = max(
+        (clock.size(d, t), d)
+        for clock in plan.schedules.values()
+        for d in {d for s in clock.sources() for d in clock.recipients(s)}
+        for t in (
+            max(clock.first_pulse_tick(), int(clock.first_tick[d])),
+            min(clock.today, int(clock.last_tick[d])),
+        )
+    )[0]
+    return size, plan.load(size)
+
+
+def memory_bytes(plan: Plan) -> float:
+    """Bytes of memory while the branches run."""
+    size, load = _largest(plan)
+    planes = max(len(clock.sources()) for clock in plan.schedules.values())
+    ticks = max(plan.last(b) - plan.schedules[b].first_pulse_tick() for b in plan.branches)
+    return 3.5e8 + cost.state_bytes(size, load, planes) + ticks * 2 * size * (2 if size < 65536 else 4)
+
+
 def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
     """Return what a run will cost on this machine; writes nothing.
 
@@ -328,19 +370,8 @@ def estimate(scenario: Scenario, options: RunOptions) -> Estimate:
         for (name, _), stages in plan.stages.items()
         for s in stages
     }
-    size = max(
-        (clock.size(d, t), d)
-        for clock in plan.schedules.values()
-        for d in {d for s in clock.sources() for d in clock.recipients(s)}
-        for t in (
-            max(clock.first_pulse_tick(), int(clock.first_tick[d])),
-            min(clock.today, int(clock.last_tick[d])),
-        )
-    )[0]
-    planes = max(len(clock.sources()) for clock in plan.schedules.values())
-    load = plan.load(size)
-    ticks = max(plan.last(b) - plan.schedules[b].first_pulse_tick() for b in plan.branches)
-    memory = 3.5e8 + cost.state_bytes(size, load, planes) + ticks * 2 * size * (2 if size < 65536 else 4)
+    size, load = _largest(plan)
+    memory = memory_bytes(plan)
     rows = sum(plan.last(b) for b in plan.branches) * 180 + len(plan.genome.window_chrom) * 5 * 60
     stored = sum(2 * size * (load.common / 8 + 5 * load.rare) for _ in plan.stages) * 2
     tail = sum(seconds for _, seconds in runs)

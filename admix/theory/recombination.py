@@ -83,13 +83,13 @@ def _rounded_distances(genome: Genome, weight: Floats, other: Floats, step: floa
         total += both[:cells]
         total[1:] += both[:-cells:-1]
         within += float(weight[first:last].sum()) * float(other[first:last].sum())
-    distance = np.arange(cells) * step
+    distance = (np.arange(cells) * step).astype(np.float64)
     near = min(cells, int(_COARSE_FROM / step))
     extra = -(cells - near) % _COARSE
     far, at = (np.append(part[near:], np.zeros(extra)).reshape(-1, _COARSE) for part in (total, distance))
     weights = far.sum(axis=1)
     means = (far * at).sum(axis=1) / np.where(weights > 0, weights, 1.0)
-    total, distance = np.append(total[:near], weights), np.append(distance[:near], means)
+    total, distance = np.append(total[:near], weights), np.append(distance[:near], means).astype(np.float64)
     used = total > 1e-15  # the transform leaves dust
     return distance[used], total[used], max(0.0, 1.0 - within)
 

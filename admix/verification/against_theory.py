@@ -425,7 +425,7 @@ def _balanced(tables: Any, workers: Workers, size: _Balance, seed: int) -> Value
     start.found(world, 0, n, nothing, seeds.generator("verify", "balance", seed), 0)
     everybody = {0: Cohort(n, [Group(0, every(2 * n))])}
     sums: dict[str, float] = {}
-    fixed_before, looks = 0, 0
+    fixed_before, fixed_now, looks = 0, 0, 0
     for tick in range(1, size.settle + size.watch + 1):
         world.breed(tick, everybody)
         if tick % 16 == 0:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from admix import __version__
 from admix.engines.native.history import RESULTS_VERSION
@@ -113,7 +113,8 @@ def _read(path: Path, identity: dict[str, Any]) -> tuple[list[Row], float] | Non
         return None
     if kept["identity"] != identity:
         return None
-    rows = [Row(**{k: math.nan if v is None else v for k, v in row.items()}) for row in kept["rows"]]
+    stored: list[dict[str, Any]] = kept["rows"]
+    rows = [Row(**cast(Any, {k: math.nan if v is None else v for k, v in row.items()})) for row in stored]
     return rows, float(kept["seconds"])
 
 
