@@ -29,7 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>not run|output|file)(?:: (?P<note>[^\n]*?))? -->\n)?"
+    r"(?:^<!-- (?P<mark>not run|output|file)(?::(?P<note>[^\n]*?))? *-->\n)?"
     r"^```(?P<language>\w*)\n(?P<text>.*?)^```[ ]*$",
     re.S | re.M,
 )
@@ -78,7 +78,7 @@ def blocks(page: Path) -> list[Block]:
         line = text[: match.start("language")].count("\n") + 1
         block = Block(
             page=page, line=line, at=match.start("text"), language=match["language"], text=match["text"],
-            mark=match["mark"] or "", note=match["note"] or "",
+            mark=match["mark"] or "", note=(match["note"] or "").strip(),
         )  # fmt: skip
         code = block.language in SHELL + PYTHON
         if block.mark == "not run" and not (code and block.note):
@@ -163,23 +163,22 @@ def parse(words: Sequence[str], made: set[str]) -> None:
     from admix.cli import app
 
     root: Any = get_command(app)
-    called: list[dict[str, Any]] = []
+    called: list[Any] = []
 
     def stubbed(command: Any) -> None:
         below = getattr(command, "commands", {})
         for found in below.values():
             stubbed(found)
         if not below:
-            command.callback = lambda **given: called.append(given)
+            command.invoke = called.append
 
     stubbed(root)
     with contextlib.redirect_stdout(io.StringIO()):
-        context = root.make_context("admix", list(words))
-        root.invoke(context)
-    for given in called:
-        extra = getattr(given.get("context"), "args", [])
-        if extra:
-            raise ValueError(f"unexpected {' '.join(extra)}")
+        root.invoke(root.make_context("admix", list(words)))
+    for context in called:
+        given = context.params
+        if context.args:
+            raise ValueError(f"unexpected {' '.join(context.args)}")
         if isinstance(given.get("scenario"), str) and given["scenario"] not in made:
             valid_scenario(given["scenario"], given.get("assignments") or [])
 
@@ -269,8 +268,8 @@ def same(shown: str, printed: str) -> bool:
     def lines(text: str) -> list[str]:
         return [" ".join(NUMBER.sub("0", line).split()) for line in text.strip().splitlines()]
 
-    pattern = "\n".join(r"(?:.*\n)*?.*" if line == "..." else re.escape(line) for line in lines(shown))
-    return re.fullmatch(pattern, "\n".join(lines(printed))) is not None
+    pattern = "".join(r"(?:.*\n)*" if line == "..." else rf"{re.escape(line)}\n" for line in lines(shown))
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines(printed))) is not None
 
 
 def execute(page: Path, folder: Path, *, write: bool = False) -> int:

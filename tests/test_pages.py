@@ -90,13 +90,16 @@ def test_the_list_of_scenarios_is_complete() -> None:
         ("```sh\nadmix scenarios --nonsense\n```", "page.md:1: admix scenarios --nonsense: exit code 2"),
         ("text\n\n```sh\nfalse | true\n```", "page.md:3: false | true: exit code 1"),
         ("```python\nx = 1\nassert x == 2\n```", "page.md:1: AssertionError"),
-        ("```sh\necho 2 apples\n```\n<!-- output -->\n```text\n3 pears\n```", "shown is\n3 pears\nbut printed was\n2 a"),
+        (
+            "```sh\necho 2 apples\n```\n<!-- output -->\n```text\n3 pears\n```",
+            "shown is\n3 pears\nbut printed was\n2 a",
+        ),
         ("<!-- not run: x -->\n```sh\nadmix run --scenario reich --sed 1\n```", "No such option: --sed"),
         ("<!-- not run: x -->\n```sh\nadmix run --scenario riech\n```", "riech"),
         ("<!-- not run: x -->\n```sh\nadmix run --scenario reich --set selection.h=0.1\n```", "selection"),
         ("<!-- not run: x -->\n```sh\nseq 3 | admix swep plan\n```", "swep"),
         ("<!-- not run: x -->\n```sh\nadmix run reich\n```", "unexpected reich"),
-        ("<!-- not run: x -->\n```sh\nadmix stats\n```", "RUN"),
+        ("<!-- not run: x -->\n```sh\nadmix stats\n```", "Missing"),
         ("<!-- not run: x -->\n```sh\npython sims/nowhere.py\n```", "sims/nowhere.py does not exist"),
         ("<!-- not run: x -->\n```sh\nif true; then\n```", "syntax"),
         ("<!-- not run: x -->\n```python\nprint(\n```", "syntax"),
@@ -157,7 +160,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert f"{command}\n" in (ROOT / "README.md").read_text()
     words = command.split()[1:-1]
     # no network: whatever asks for it fails at once
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "https_proxy": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", *words, "-d", folder / "doctrees", folder / "html"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
@@ -213,6 +221,11 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
 
 def test_links_of_included_files_lead_to_pages(site: Path) -> None:
     overview = (site / "overview.html").read_text()
-    for target in ("model.html#why-the-genome-is-whole-and-unscaled", "data.html", "scenarios/reich.html", "#what-ancestor-means"):
+    for target in (
+        "model.html#why-the-genome-is-whole-and-unscaled",
+        "data.html",
+        "scenarios/reich.html",
+        "#what-ancestor-means",
+    ):
         assert f'href="{target}"' in overview, target
     assert ".md" not in " ".join(re.findall(r'href="([^"]+)"', overview))

@@ -4,8 +4,8 @@
     python sims/figures/depletion.py                          # makes a run of reich first: half an hour
     python sims/figures/depletion.py --run RUN --measured windows.tsv.gz
 
-Ancestry in each fifth of the genome relative to its mean. Errors are block jackknives (5 cM). In the maps a value is the
-share of people who carry a called segment, so only ratios can be compared.
+Ancestry in each fifth of the genome relative to its mean. Errors are block jackknives (5 cM). In the maps a value is
+the share of people who carry a called segment, so only ratios can be compared.
 
 --measured names a tab-separated table with `chrom`, `start`, `end` (GRCh37, half-open) and a column for each map; the
 default is ../shared/data/derived/windows_100kb_GRCh37.tsv.gz beside the repository. Without it the run is drawn alone.
@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import paper
 import pandas as pd
+import paper
 from matplotlib.figure import Figure
 
 import admix
@@ -33,7 +33,10 @@ MEASURED = paper.ROOT.parent / "shared" / "data" / "derived" / "windows_100kb_GR
 NOT_MAPS = ("chrom", "start", "end", "cM", "gap_bp", "cds_bp", "functional_bp", "B")
 SHOWN = ("SGDP_WEur_admixfrog", "1000G_CEU_hmmix", "1000G_CEU_IBDmix")
 """If a table has all of these maps, they alone are drawn."""
-FEATURES = {"B": "fifths by B (1: strongest background selection)", "recombination": "fifths by recombination (1: lowest)"}
+FEATURES = {
+    "B": "fifths by B (1: strongest background selection)",
+    "recombination": "fifths by recombination (1: lowest)",
+}
 
 
 def simulated(run: Run, branch: str, twin: str = "none") -> pd.DataFrame:
@@ -75,7 +78,11 @@ def measured(file: Path, genome: Genome) -> dict[str, pd.DataFrame]:
     if set(SHOWN) <= set(maps):
         maps = list(SHOWN)
     windows = pd.DataFrame(
-        {"chrom": [genome.chroms[c] for c in genome.window_chrom], "start": genome.window_start, "end": genome.window_end}
+        {
+            "chrom": [genome.chroms[c] for c in genome.window_chrom],
+            "start": genome.window_start,
+            "end": genome.window_end,
+        }
     )
     table["chrom"] = table["chrom"].str.removeprefix("chr")
     joined = windows.merge(table, on=["chrom", "start", "end"], how="left")
@@ -102,8 +109,8 @@ def draw(run: Run, maps: dict[str, pd.DataFrame], out: Path, branches: list[str]
                 part = data[data["feature"] == feature]
                 shift = 0.3 * (k / max(1, len(series) - 1) - 0.5)
                 ax.errorbar(
-                    part["bin"] + shift, part["ratio"], yerr=part["se"], fmt=style, ms=4, lw=1.1, color=colour, label=name,
-                    elinewidth=0.7, mfc=colour if "simulated" in name else "white",
+                    part["bin"] + shift, part["ratio"], yerr=part["se"], fmt=style, ms=4, lw=1.1, color=colour,
+                    label=name, elinewidth=0.7, mfc=colour if "simulated" in name else "white",
                 )  # fmt: skip
             ax.set_xlabel(label)
             ax.set_xticks(range(1, 6))
@@ -125,7 +132,9 @@ def main() -> list[Path]:
     file = options.measured or MEASURED
     maps: dict[str, pd.DataFrame] = {}
     if options.measured is None and not file.exists():
-        print(f"no measured maps: {file} is absent and --measured is not given; the run is drawn alone", file=sys.stderr)
+        print(
+            f"no measured maps: {file} is absent and --measured is not given; the run is drawn alone", file=sys.stderr
+        )
     elif not file.exists():
         raise InputError("--measured", str(file), "a file that exists")
     elif run.scenario.genome.source != "human_autosomes_GRCh37":

@@ -34,7 +34,9 @@ def draw(runs: Mapping[float, Run], out: Path) -> list[Path]:
                 data = paper.means(run, "ancestry_mean", branch)
                 paper.line(ax, data["generation"], data, colour, DOMINANCES[h])
                 expected = prediction.predict(run.scenario).trajectory
-                expected = expected[(expected["branch"] == branch) & (expected["generation"] <= data["generation"].max())]
+                expected = expected[
+                    (expected["branch"] == branch) & (expected["generation"] <= data["generation"].max())
+                ]
                 ax.plot(expected["generation"], 100 * expected["ancestry_mean"], color=colour, ls="--", lw=0.9)
             paper.generations(ax)
             ax.set_ylim(bottom=0)
@@ -43,7 +45,7 @@ def draw(runs: Mapping[float, Run], out: Path) -> list[Path]:
         handles, _ = axes[0].get_legend_handles_labels()
         axes[1].legend(handles=[*handles, Line2D([], [], color=GREY, ls="--", lw=0.9, label="theory")])
         paper.panels(figure, axes)
-        return paper.save(figure, out, "harris-nielsen2016")
+        return paper.save(figure, out, "dominance")
 
 
 def main() -> list[Path]:

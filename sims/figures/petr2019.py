@@ -5,8 +5,8 @@
     python sims/figures/petr2019.py --run RUN       # of a run that there is
     python sims/figures/petr2019.py --set 'genome.chromosomes=["21","22"]' --generations 20 --runs runs/try
 
-Panel a has a log scale of generations, panel b a linear one of years: what is lost is lost at once, and the rest is flat
-over the time that ancient genomes are known from.
+Panel a has a log scale of generations, panel b a linear one of years: what is lost is lost at once, and the rest is
+flat over the time that ancient genomes are known from.
 """
 
 from __future__ import annotations
@@ -50,7 +50,15 @@ def draw(run: Run, out: Path, branch: str = "p10") -> list[Path]:
             last = data["generation"].max()
             if published:
                 shown = [(g, share) for g, share in zip(GENERATIONS, PUBLISHED[theirs], strict=True) if g <= last]
-                left.plot(*zip(*shown, strict=True), mark, ms=4, mfc="white", mec=colour, color=colour, label="_" if column != "ancestry_mean" else "published (Petr et al. 2019)")
+                left.plot(
+                    *zip(*shown, strict=True),
+                    mark,
+                    ms=4,
+                    mfc="white",
+                    mec=colour,
+                    color=colour,
+                    label="_" if column != "ancestry_mean" else "published (Petr et al. 2019)",
+                )
         paper.generations(left)
         left.set_yscale("log")
         left.set_yticks([1, 2, 3, 5, 10], ["1", "2", "3", "5", "10"])
@@ -69,7 +77,7 @@ def draw(run: Run, out: Path, branch: str = "p10") -> list[Path]:
         right.set_xlabel("thousand years ago")
         right.set_ylabel("Neanderthal ancestry (% of DNA)")
         paper.panels(figure, (left, right))
-        return paper.save(figure, out, "petr2019")
+        return paper.save(figure, out, "trajectory-by-distance")
 
 
 def main() -> list[Path]:
@@ -77,7 +85,11 @@ def main() -> list[Path]:
     parser = paper.parser(__doc__, "where the run is, or will be  [default: runs/figures]")
     parser.add_argument("--run", metavar="RUN", help="a run of petr2019, or another scenario with a branch p10")
     options = parser.parse_args()
-    run = admix.read_run(options.run) if options.run else paper.ensured(options.runs / "petr2019", "petr2019", [], options)
+    run = (
+        admix.read_run(options.run)
+        if options.run
+        else paper.ensured(options.runs / "petr2019", "petr2019", [], options)
+    )
     return draw(run, options.out)
 
 

@@ -4,8 +4,8 @@
     python sims/figures/ridge.py                          # runs sims/sweeps/reich-ridge.yaml first: an hour
     python sims/figures/ridge.py --sweep sweeps/mine      # of a sweep that there is, finished or not
 
-Panel a: every point of the sweep; filled and with a bar where the last generation's ancestry is 2.0-2.4 %. Lines are what
-theory expects for the same load (load spread evenly over the functional bases, `admix.theory.uniform_load_trajectory`).
+Panel a: every point of the sweep; filled and with a bar where the last generation's ancestry is 2.0-2.4 %. Lines are
+what theory expects for the same load (spread evenly over the functional bases, `admix.theory.uniform_load_trajectory`).
 Panel b: ancestry in the last generation, by load, for the pulses of the claim.
 """
 
@@ -15,8 +15,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import paper
 import pandas as pd
+import paper
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -90,7 +90,9 @@ def main() -> list[Path]:
     """Read the command line, run what is missing of the sweep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, default=Path("figures"), help="[default: figures]")
-    parser.add_argument("--grid", metavar="GRID", type=Path, default=GRID, help="[default: sims/sweeps/reich-ridge.yaml]")
+    parser.add_argument(
+        "--grid", metavar="GRID", type=Path, default=GRID, help="[default: sims/sweeps/reich-ridge.yaml]"
+    )
     parser.add_argument("--sweep", metavar="DIR", type=Path, help="a sweep's directory, of which nothing is run")
     options = parser.parse_args()
     folder = options.sweep or Path("sweeps") / options.grid.stem
