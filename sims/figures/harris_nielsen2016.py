@@ -43,7 +43,8 @@ def draw(runs: Mapping[float, Run], out: Path) -> list[Path]:
             ax.set_title(title)
             ax.set_ylabel("Neanderthal ancestry (% of DNA)")
         handles, _ = axes[0].get_legend_handles_labels()
-        axes[1].legend(handles=[*handles, Line2D([], [], color=GREY, ls="--", lw=0.9, label="theory")])
+        handles.append(Line2D([], [], color=GREY, ls="--", lw=0.9, label="theory"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
         paper.panels(figure, axes)
         return paper.save(figure, out, "dominance")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 import admix
 from admix.errors import AdmixError, InputError
@@ -112,9 +112,10 @@ def line(ax: Axes, x: pd.Series, data: pd.DataFrame, colour: str, label: str) ->
 def generations(ax: Axes) -> None:
     """Make the horizontal axis one of generations, on a log scale."""
     ax.set_xscale("log")
+    ax.set_xlim(left=0.93)
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("generation (1 = the mixed founding cohort; log scale)")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def panels(figure: Figure, axes: Sequence[Axes]) -> None:
