@@ -115,7 +115,7 @@ def _scale_note(scale: float) -> str:
     if scale == 1.0:
         return ""
     return (
-        f"# Made with --scale {scale:g}. Sizes, times and rates below are scaled; the map was {scale:g} times as long,\n"
+        f"# Made with --scale {scale:g}. Sizes, times, rates below are scaled. The map was {scale:g} times as long,\n"
         "# which no scenario can say. To repeat the run, give --scale and the scenario that it was made from.\n"
     )
 
