@@ -126,6 +126,8 @@ def test_a_scaled_run_is_half_as_long_and_warned_of(tmp_path, cache, monkeypatch
     YAML().dump(TREE, tmp_path / "small.yaml")
     words = ["run", "--scenario", tmp_path / "small.yaml", "--engine", "slim", "--cache-dir", cache]
     words += ["--out", tmp_path / "run", "--scale", "2"]
+    assert admix(monkeypatch, *words, "--no-trees", "--dry-run") == 0
+    assert "generation 16 of" in capsys.readouterr().out
     assert admix(monkeypatch, *words, "--no-trees") == 0
     assert "--scale 2: rescaling keeps the number of differences" in capsys.readouterr().err
     run = results.read_run(tmp_path / "run")
