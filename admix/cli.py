@@ -372,6 +372,7 @@ app.command(
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
+app.command("check", short_help="Check a run directory.")(cli_check.check)
 app.command("doctor", short_help="Check this installation and say how to mend it.")(cli_check.doctor)
 app.command("verify", short_help="Check admix against theory, papers and SLiM.")(cli_check.verify)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)

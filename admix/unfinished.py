@@ -26,7 +26,7 @@ import numpy as np
 from admix import __version__
 from admix.cache import Arrays, Cache, content_key, entries
 from admix.engines.native.branch import Records
-from admix.engines.native.branch_state import STATE_VERSION, pack_records, unpack_records
+from admix.engines.native.branch_state import STATE_VERSION, pack_records, pack_value, unpack_records, unpack_value
 from admix.engines.native.history import RESULTS_VERSION
 from admix.errors import InputError, RunError
 from admix.results import os_errors, unfinished_folder
@@ -57,8 +57,7 @@ class Record:
     @property
     def key(self) -> str:
         """SHA-256 (hex) of all that decides what is saved."""
-        tree = Scenario.from_tree(read(self.scenario, RUN)).to_tree()
-        return content_key([self.results_version, self.state_version, tree, self.tables, self.keep_parents])
+        return content_key([self.results_version, self.state_version, self.scenario, self.tables, self.keep_parents])
 
     @classmethod
     def of(cls, plan: Plan) -> Record:
@@ -166,7 +165,8 @@ class Part:
     def finish(self, records: Records, files: Mapping[str, Path], history: Mapping[str, Any]) -> None:
         """Keep what a finished branch has left: rows of tables, files by name, provenance of its history."""
         arrays = pack_records(records) | {f"file:{name}": np.fromfile(path, np.uint8) for name, path in files.items()}
-        self._store.save(self.key, arrays, {"title": self.title, "history": dict(history)})
+        arrays["history"] = pack_value(dict(history))
+        self._store.save(self.key, arrays, {"title": self.title})
         self._store.drop_checkpoint(self.key)
 
     def finished(self, path: Callable[[str], Path]) -> tuple[Records, dict[str, Any]] | None:
@@ -174,11 +174,11 @@ class Part:
         found = self._store.load(self.key)
         if found is None:
             return None
-        arrays, meta = found
+        arrays, _ = found
         for name, content in arrays.items():
             if name.startswith("file:"):
                 content.tofile(path(name.removeprefix("file:")))
-        return unpack_records(arrays, Records()), meta["history"]
+        return unpack_records(arrays, Records()), unpack_value(arrays["history"])
 
 
 class Unfinished:

@@ -30,12 +30,13 @@ class Keeper(Protocol):
         """Keep a state instead of the last one."""
 
 
-def _text(value: Any) -> np.ndarray:
-    """JSON as bytes; numbers of NumPy become plain ones, and NaN is kept."""
+def pack_value(value: Any) -> np.ndarray:
+    """Return a value as bytes of JSON (uint8); numbers of NumPy become plain ones, and NaN is kept."""
     return np.frombuffer(json.dumps(value, default=lambda number: number.item()).encode(), np.uint8)
 
 
-def _value(array: np.ndarray) -> Any:
+def unpack_value(array: np.ndarray) -> Any:
+    """Return the value that :func:`pack_value` made bytes of."""
     return json.loads(array.tobytes())
 
 
@@ -44,14 +45,14 @@ def pack_records(records: Records) -> Arrays:
     tables = {name: getattr(records, name) for name in _TABLES}
     landscape = [values for _, values in records.landscape]
     return {
-        "records": _text(tables | {"landscape": [labels for labels, _ in records.landscape]}),
+        "records": pack_value(tables | {"landscape": [labels for labels, _ in records.landscape]}),
         "landscape": np.stack(landscape) if landscape else np.zeros((0, 0)),
     }
 
 
 def unpack_records(arrays: Arrays, records: Records) -> Records:
     """Fill empty records with those that :func:`pack_records` made arrays of; return them."""
-    found = _value(arrays["records"])
+    found = unpack_value(arrays["records"])
     for name in _TABLES:
         getattr(records, name).extend(found[name])
     records.landscape += list(zip(found["landscape"], arrays["landscape"], strict=True))
@@ -85,7 +86,7 @@ def pack_branch(branch: Branch, tick: int, since: int) -> Arrays:
     sizes = [[at, deme, n] for at, by_deme in branch.pedigree.sizes.items() for deme, n in by_deme.items()]
     arrays = pack_world(branch.world) | pack_records(branch.records)
     arrays |= {
-        "state": _text({"tick": tick, "since": since, "sizes": sizes, "pulses": pulses}),
+        "state": pack_value({"tick": tick, "since": since, "sizes": sizes, "pulses": pulses}),
         "births": np.array(births, np.int64).reshape(-1, 3),
         "parents": np.concatenate(parents) if parents else np.zeros(0, np.uint8),
         "groups": np.array(groups, np.int64).reshape(-1, 5),
@@ -99,7 +100,7 @@ def pack_branch(branch: Branch, tick: int, since: int) -> Arrays:
 
 def unpack_branch(branch: Branch, arrays: Arrays) -> tuple[int, int]:
     """Fill a branch that has not run; return (last tick done, ticks since the last pulse)."""
-    state = _value(arrays["state"])
+    state = unpack_value(arrays["state"])
     unpack_worlds(branch.world, [arrays])
     unpack_records(arrays, branch.records)
     by_birth: dict[int, list[Group]] = {}
