@@ -8,6 +8,7 @@ from pathlib import Path
 
 from admix import run_plan
 from admix.cache import Cache
+from admix.cost import SCALING
 from admix.sweep.plan import Parts, SweepPlan
 from admix.sweep.point import missing_stages
 
@@ -34,8 +35,8 @@ class Cost:
         return sum(self.histories.values()) + sum(self.points.values())
 
     def wall_seconds(self, cores: int) -> float:
-        """Seconds with this many cores, if all of them have work to the end."""
-        return self.core_seconds / cores
+        """Seconds with this many cores that share a memory, if all of them have work to the end."""
+        return self.core_seconds / (1 + SCALING * (cores - 1))
 
 
 def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
