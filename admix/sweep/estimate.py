@@ -22,9 +22,11 @@ POINT_SECONDS = 0.3
 class Cost:
     """Seconds on one core, and bytes of the largest point.
 
-    ``histories`` and ``points`` are by number in the plan, and hold only what is missing.
+    ``histories`` and ``points`` are by number in the plan, ``stages`` (of which histories consist) by cache key; all
+    hold only what is missing.
     """
 
+    stages: dict[str, float]
     histories: dict[int, float]
     points: dict[int, float]
     memory_bytes: float
@@ -51,7 +53,7 @@ def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
     each: dict[int, float] = {}
     points: dict[int, float] = {}
     memory = 0.0
-    told: set[str] = set()
+    stages: dict[str, float] = {}
     for i, point in enumerate(plan.points):
         if point.key in done:
             continue
@@ -65,11 +67,11 @@ def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
                 spectrum = resolved.spectrum
             run_plan.share_spectrum(resolved, spectrum)
             # a stage that histories share is counted for the first of them
-            missing = set(missing_stages(plan, number, cache)) - told
-            told |= missing
+            missing = [key for key in missing_stages(plan, number, cache) if key not in stages]
+            stages |= {key: run_plan.stages_seconds(resolved, {key}) for key in missing}
             if missing:
-                histories[number] = run_plan.stages_seconds(resolved, missing)
+                histories[number] = sum(stages[key] for key in missing)
             each[number] = POINT_SECONDS + sum(seconds for _, seconds in run_plan.work(resolved)[1])
             memory = max(memory, run_plan.memory_bytes(resolved))
         points[i] = each[number]
-    return Cost(histories=histories, points=points, memory_bytes=memory)
+    return Cost(stages=stages, histories=histories, points=points, memory_bytes=memory)

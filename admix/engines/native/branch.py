@@ -11,6 +11,7 @@ import numpy as np
 
 from admix import seeds
 from admix.engines.native.ancestors import Ancestors
+from admix.engines.native.branch_state import pack_branch, unpack_branch
 from admix.engines.native.cohorts import plan_cohorts
 from admix.engines.native.history import REBALANCE_EVERY
 from admix.engines.native.pedigree import Pedigree, pass_down
@@ -26,6 +27,8 @@ ALWAYS_UNTIL, THEN_EVERY = 100, 10
 """``load_archaic`` is measured in every generation up to the first, then in every so many, and in the last."""
 _COLLECT_EVERY = 16
 Row = dict[str, Any]
+Keep = Callable[[Arrays, dict[str, Any]], None]
+"""``keep(arrays, description)``, which a later process gives back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +84,25 @@ class Branch:
         self.sampled_marks: dict[tuple[int, int], np.ndarray] = {}
         """By (tick, deme): markers of the sampled haplotypes, uint64[planes, 2 individuals, words]."""
 
-    def run(self, lineages: Sequence[Arrays], report: Callable[[float, str], None]) -> Records:
-        """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse."""
+    def run(
+        self, lineages: Sequence[Arrays], report: Callable[[float, str], None], *,
+        kept: tuple[Arrays, dict[str, Any]] | None = None, keep: Keep | None = None,
+    ) -> Records:  # fmt: skip
+        """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse.
+
+        Where a signal ends it, ``keep`` gets its state; with that state as ``kept`` a new branch goes on to the same
+        results.
+        """
         world, plan = self.world, self.plan
-        unpack_worlds(world, lineages)
-        if not world.selected:
-            world.strip()
-        since = 0
+        played, since = self.first - 1, 0
+        if kept is None:
+            unpack_worlds(world, lineages)
+            if not world.selected:
+                world.strip()
+        else:
+            played, since = unpack_branch(self, *kept)
         with deferred() as pending:
-            for tick in range(self.first, plan.last + 1):
+            for tick in range(played + 1, plan.last + 1):
                 cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self.generator, self.planes)
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
                 for pulse in pulses:
@@ -111,10 +124,17 @@ class Branch:
                 done = (tick - self.first + 1) / (plan.last - self.first + 1)
                 report(done, f"generation {tick - self.first + 1:,} of {plan.last - self.first + 1:,}")
                 if pending.signal is not None:
+                    if keep is not None:
+                        keep(*pack_branch(self, tick, since))
                     break
         if pending.signal is not None:
             raise KeyboardInterrupt
-        self.records.ancestors = Ancestors(self, lineages).rows()
+        try:
+            self.records.ancestors = Ancestors(self, lineages).rows()
+        except KeyboardInterrupt:
+            if keep is not None:
+                keep(*pack_branch(self, plan.last, since))
+            raise
         return self.records
 
     def packed_pedigree(self) -> dict[str, np.ndarray]:
