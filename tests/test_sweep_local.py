@@ -18,7 +18,7 @@ from admix import simulate
 from admix.cache import Cache
 from admix.cli import app
 from admix.cli_process import execute
-from admix.errors import RunError
+from admix.errors import InputError, RunError
 from admix.results import read_run
 from admix.run_plan import RunOptions
 from admix.sweep import collect, figures, grid, local, plan, plots
@@ -144,7 +144,7 @@ def test_a_nearly_full_directory_is_refused_before_anything_runs(pretended, monk
     usage = namedtuple("usage", "total used free")(1, 1, 10**6)
     monkeypatch.setattr(local.shutil, "disk_usage", lambda path: usage)
     Pretence.latest = None
-    with pytest.raises(RunError, match="1 MB are free and about 200 MB are needed"):
+    with pytest.raises(InputError, match="1 MB are free and about 200 MB are needed"):
         execute_plan(made, folder)
     assert Pretence.latest is None
 

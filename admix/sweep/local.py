@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from admix.cache import Cache
-from admix.errors import RunError
+from admix.errors import InputError
 from admix.sweep import plan as plans
 from admix.sweep.crew import Crew, Job
 from admix.sweep.plan import SweepPlan
@@ -90,8 +90,10 @@ def run(
 
     Raises
     ------
+    InputError
+        If the results will not fit into the directory.
     RunError
-        Where the directory is full or can't be written.
+        If the directory can't be written.
     KeyboardInterrupt
         On SIGINT or SIGTERM; what is finished is kept, and a history under way is saved in the cache.
     """
@@ -160,4 +162,4 @@ def _check_room(plan: SweepPlan, folder: Path, count: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         what = f"{free / 1e6:,.0f} MB are free and about {need / 1e6:,.0f} MB are needed"
-        raise RunError(str(folder), what, "make room, or choose another directory with --out")
+        raise InputError("--out", str(folder), f"a directory with room for the results: {what}")

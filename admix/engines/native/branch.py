@@ -155,7 +155,12 @@ class Branch:
                     break
         if pending.signal is not None:
             raise KeyboardInterrupt
-        self.records.ancestors = Ancestors(self, lineages).rows()
+        try:
+            self.records.ancestors = Ancestors(self, lineages).rows()
+        except KeyboardInterrupt:
+            if keeper is not None:
+                keeper.save(pack_branch(self, plan.last, since), "last generation")
+            raise
         return self.records
 
     def packed_pedigree(self) -> dict[str, np.ndarray]:
