@@ -175,7 +175,8 @@ def run(
 
 def _run_here(grid: str, out: str | None, jobs: str | None, cache_dir: str | None, quiet: bool) -> None:
     from admix.engines.native.workers import available_threads
-    from admix.sweep import local, rounds
+    from admix.sweep import estimate, local, rounds
+    from admix.sweep.store import Store
 
     cores = available_threads()
     processes = whole("--jobs", jobs, 1, cores) or cores
@@ -188,11 +189,12 @@ def _run_here(grid: str, out: str | None, jobs: str | None, cache_dir: str | Non
             what = f"{len(live)} jobs of this sweep are queued or running in Slurm"
             raise RunError(str(folder), what, "'admix sweep cancel' ends them")
         stage = f"{len(chosen.points):,} points"
-        progress.plan([(stage, 60.0)])
+        cost = estimate.cost(chosen, Store(folder).finished(), cache)
+        progress.plan([(stage, cost.wall_seconds(processes))])
         progress.start(stage)
         try:
             outcome = local.run(
-                chosen, folder, cache, processes=processes, cores=cores, say=progress.say,
+                chosen, folder, cache, processes=processes, cores=cores, say=progress.say, cost=cost,
                 report=lambda done, count, note: progress.update(stage, done / count, note),
             )  # fmt: skip
         except KeyboardInterrupt as error:
