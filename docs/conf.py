@@ -27,17 +27,25 @@ language = "en"
 
 html_theme = "sphinx_book_theme"
 html_title = f"admix {release}"
-html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navbar_persistent": [],
+}
 html_copy_source = False
 html_show_copyright = False
 # Nothing is fetched while the site is built or read: pages have no formulas, so MathJax is never loaded.
 templates_path: list[str] = []
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["attrs_block"]
+myst_enable_extensions = ["deflist"]  # options of commands
+smartquotes = False  # two hyphens begin an option
 default_role = "code"
-nitpicky = False
+suppress_warnings = ["toc.empty_glob"]
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 MODULES: Mapping[str, str] = {
+    "results": "Run directories",
     "figures": "Figures of a run",
     "statistics": "Statistics of a run",
     "theory": "Theory",
@@ -37,9 +38,12 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def _escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, with words in single quotes as code."""
+    """Return text that Markdown shows as it is, with options and words in single quotes as code."""
     text = re.sub(r"([*_<>\[\]|])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"'([a-z-][^']*)'", lambda m: f"`{m[1]}`".replace("\\", ""), text)
+    text = re.sub(r"'([a-z-][^']*)'", lambda found: f"`{found[1]}`".replace("\\", ""), text)
+    parts = re.split(r"(`[^`]*`)", text)
+    parts[::2] = [re.sub(r"(?<!\w)--[a-z][a-z-]*", r"`\g<0>`", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _help(command: Any) -> str:

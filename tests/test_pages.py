@@ -198,7 +198,12 @@ def test_the_command_line_reference_has_every_command_and_option(site: Path) -> 
                 assert all(option in text for option in parameter.opts), (words, parameter.opts)
                 count += 1
     assert count > 60
-    assert "Example: admix" not in text and "\b" not in text
+    assert "Example: admix" not in text and "\b" not in text and "\n: " not in text
+
+
+def test_help_becomes_markdown() -> None:
+    text = "See 'admix run --help', --set and\n  [default: x_y] <a>; a-b."
+    assert generated._escaped(text) == r"See `admix run --help`, `--set` and \[default: x\_y\] \<a\>; a-b."
 
 
 def test_the_python_reference_has_every_public_name(site: Path) -> None:
