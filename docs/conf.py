@@ -42,7 +42,6 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]  # options of commands
 smartquotes = False  # two hyphens begin an option
 default_role = "code"
-suppress_warnings = ["toc.empty_glob"]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 100
@@ -57,8 +56,8 @@ PAGES = {"README.md": "overview.md", "data/README.md": "data.md", "CHANGELOG.md"
 
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 _BLOCK = re.compile(r"(?ms)^(`{3,})[^\n]*\n.*?^\1[ ]*$")
-_INCLUDED = re.compile(r"<!-- include: (\S+) -->")
-_GENERATED = re.compile(r"<!-- generated: ([\w-]+) -->")
+_INCLUDED = re.compile(r"(?m)^<!-- include: (\S+) -->$")
+_GENERATED = re.compile(r"(?m)^<!-- generated: ([\w-]+) -->$")
 
 
 def _relative(target: Path, page: Path) -> str:
