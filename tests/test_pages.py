@@ -36,6 +36,7 @@ RUN = [page for page in PAGES if any(execute._runs(block) for block in execute.b
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all pages, as histories are made once."""
     return tmp_path_factory.mktemp("cache")
 
 

@@ -63,6 +63,10 @@ def draw(table: pd.DataFrame, phi: np.ndarray, out: Path) -> list[Path]:
             xytext=(0, -2), textcoords="offset points", fontsize=7.5, color=COLOURS[1],
         )  # fmt: skip
         left.set_ylim(100 * table["realised"].min() / 1.3, 100 * table["realised"].max() * 1.3)
+        shares = sorted(100 * table["requested"].unique())
+        left.set_yticks(shares, [f"{share:.3g}" for share in shares])
+        left.minorticks_off()
+        left.get_legend().remove()
         right.axhspan(100 * low, 100 * high, color=LIVING_COLOUR, alpha=0.2, lw=0, label="living people")
         groups = [(share, part) for share, part in table.groupby("requested") if CLAIM[0] <= share <= CLAIM[1]]
         for colour, (share, part) in zip(COLOURS, groups or list(table.groupby("requested")), strict=False):
@@ -79,9 +83,11 @@ def draw(table: pd.DataFrame, phi: np.ndarray, out: Path) -> list[Path]:
         right.legend()
         for ax in (left, right):
             upper = ax.secondary_xaxis("top", functions=(lambda S: S, lambda S: S))
-            ticks = [S for S in np.arange(0, 5.01, 0.25) if load.min() * 0.9 <= S <= load.max() * 1.1]
-            upper.set_xticks(ticks, [f"{np.exp(-S):.2f}" for S in ticks])
+            fitness = [w for w in np.arange(0.05, 1, 0.05) if load.min() * 0.9 <= -np.log(w) <= load.max() * 1.1]
+            upper.set_xticks([-np.log(w) for w in fitness], [f"{w:.2f}" for w in fitness])
             upper.set_xlabel("fitness of an unmixed archaic person")
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=4)
         paper.panels(figure, (left, right))
         return paper.save(figure, out, "ridge")
 
