@@ -15,6 +15,7 @@ import pytest
 
 import admix
 from admix import scenario
+from admix.cache import default_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,6 +59,8 @@ def executed(file: Path, folder: Path) -> int:
 def test_every_block_does_what_its_page_says(
     file: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # kernels that are compiled already are not compiled again
+    monkeypatch.setenv("NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR") or str(default_directory() / "kernels"))
     monkeypatch.setenv("ADMIX_CACHE", str(cache))
     assert executed(file, tmp_path) > 0
 

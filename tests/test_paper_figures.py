@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from admix import scenario, theory
+from admix.cache import default_directory
 from admix.errors import InputError
 from admix.genome import shipped
 from admix.results import RunWriter, read_run, summarise
@@ -240,6 +242,7 @@ def test_ridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[Fi
 def test_a_run_that_is_missing_is_made_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the Python API, from the catalogue's scenario with the changes asked for."""
     paper = import_module("paper")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR") or str(default_directory() / "kernels"))
     monkeypatch.setenv("ADMIX_CACHE", str(tmp_path / "cache"))
     options = paper.parser("", "").parse_args(
         [w for change in SMALL for w in ("--set", change)] + "--generations 3 --replicates 1 --burnins 1".split()
