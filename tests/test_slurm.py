@@ -12,6 +12,7 @@ from slurm_cluster import Cluster, missing
 from test_sweep import write
 from test_sweep_local import SMALL
 
+from admix.engines.native.compiled import kernel_folder
 from admix.sweep import collect, grid, plan
 from admix.sweep.point import Bench
 from admix.sweep.store import Store
@@ -50,7 +51,9 @@ def by_hand(tmp_path_factory):
 
 
 def admix(cluster, cache, *words):
-    env = os.environ | cluster.env | {"ADMIX_CACHE": str(cache), "MPLBACKEND": "Agg"}
+    # kernels that are compiled already, since every task would compile them again
+    kernels = str(kernel_folder().parent)
+    env = os.environ | cluster.env | {"ADMIX_CACHE": str(cache), "NUMBA_CACHE_DIR": kernels, "MPLBACKEND": "Agg"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     words = [sys.executable, "-m", "admix", "sweep", *map(str, words)]
     return subprocess.run(words, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)

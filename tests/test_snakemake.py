@@ -11,6 +11,7 @@ import pytest
 from test_sweep import PARAMETERS, write
 from test_sweep_local import SMALL
 
+from admix.engines.native.compiled import kernel_folder
 from admix.sweep import collect, grid, plan
 from admix.sweep.point import Bench
 from admix.sweep.store import Store
@@ -39,6 +40,7 @@ def test_the_local_profile_gives_the_same_table(tmp_path):
     env = os.environ | {
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "ADMIX_CACHE": str(tmp_path / "cache"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "XDG_CACHE_HOME": str(tmp_path / "xdg"),
+        "NUMBA_CACHE_DIR": str(kernel_folder().parent),
     }  # fmt: skip
     words = [
         sys.executable, "-m", "snakemake", "-s", ROOT / "sims/snakemake/Snakefile", "--profile",

@@ -21,7 +21,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from admix.engines.native.compiled import kernel_folder  # noqa: E402
 
 GRID = {
     "scenario": "tiny", "seed": 7, "burnins": 2, "replicates": 1, "generations": 50,
@@ -69,7 +71,7 @@ class Work:
         self.env = os.environ | {"ADMIX_CACHE": str(self.folder / "cache"), "MPLBACKEND": "Agg"}
         self.env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         # compiled kernels are the same for all
-        self.env.setdefault("NUMBA_CACHE_DIR", str(Path(folder) / "kernels"))
+        self.env["NUMBA_CACHE_DIR"] = str(kernel_folder().parent)
 
     def words(self, command, *more):
         return [sys.executable, "-m", "admix", "sweep", command, str(self.grid), "-o", str(self.sweep), *more]
