@@ -469,6 +469,13 @@ def read_run(path: str | Path, *, sealed: bool = True) -> Run:
     manifest = _read_json(path / MANIFEST)
     if manifest.get("schema") != SCHEMA_NAME or not isinstance(manifest.get("files"), dict):
         raise InputError("run directory", str(path), f"a directory whose {MANIFEST} was written by admix run")
+    for name, entry in manifest["files"].items():
+        # they are joined to the directory's path
+        pure = PurePosixPath(name)
+        inside = not pure.is_absolute() and ".." not in pure.parts and bool(pure.parts) and "\0" not in name
+        if not inside or not isinstance(entry, dict) or not {"sha256", "bytes"} <= set(entry):
+            rule = "names of files inside the directory, each with sha256 and bytes"
+            raise InputError(f"{path / MANIFEST}: files", name, rule)
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(f"{path / MANIFEST}: schema_version", version, f"{SCHEMA_VERSION} (this admix)")
@@ -540,7 +547,7 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise RunError(str(path), f"not readable JSON ({error})") from error
     if not isinstance(value, dict):
         raise RunError(str(path), "not a JSON object")

@@ -296,11 +296,9 @@ class Unfinished:
         shutil.rmtree(self.store.directory, ignore_errors=True)
 
     def _write_record(self) -> None:
+        # not forced to the disk: its checksum tells whether it came there
         temporary = self.folder / f".{RUN}"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(self.record.to_json())
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_text(self.record.to_json(), encoding="utf-8")
         temporary.replace(self.folder / RUN)
 
     def _release(self, *, keep: bool) -> None:

@@ -126,8 +126,8 @@ def _compare(table: str, old: Any, new: Any) -> Iterator[str]:
             theirs = mine[column]
             if column == "load_archaic" and pd.isna(theirs):
                 continue  # measured in the last generation made, and not in this one of the run
-            # NaN is written as a word, so that it equals itself
-            texts = [_FORMAT % v if isinstance(v, float) else str(v) for v in (value, theirs)]
+            # NaN is written as a word, so that it equals itself; -0 is read as 0 from a column of whole numbers
+            texts = [_FORMAT % (v + 0.0) if isinstance(v, float) else str(v) for v in (value, theirs)]
             if texts[0] != texts[1]:
                 yield f"{table}.tsv: {name}: {column} is {theirs!r}, made again {value!r}"
                 return
