@@ -61,11 +61,11 @@ def scenarios(draw):
         first = next(d["epochs"][-1]["end_time"] for d in demes if d["name"] == source)
         when = draw(st.integers(max(2, int(first)), pulse))
         alive = [d["name"] for d in demes if d["name"] in recipients and d.get("start_time", split) > when]
+        unit = draw(st.sampled_from(["individuals", "F1", "gametes"]))
         pulses.append(
             {
                 "name": f"pulse{k}", "source": source, "target": draw(st.sampled_from(alive)), "time": when,
-                "share": draw(st.sampled_from([0.02, 0.1, 0.3, 0.9])),
-                "unit": draw(st.sampled_from(["individuals", "F1", "gametes"])),
+                "share": draw(st.sampled_from([0.02, 0.1, 0.3, 0.3 if unit == "F1" else 0.9])), "unit": unit,
                 "mode": draw(st.sampled_from(["exact", "binomial"])),
             }
         )  # fmt: skip
