@@ -142,6 +142,14 @@ class Cache:
         """Is there a finished entry (its checksum is not looked at)?"""
         return (self._place(key, False) / "meta.json").is_file()
 
+    def describe(self, key: str, *, checkpoint: bool = False) -> dict[str, Any] | None:
+        """Return the description of an entry without its arrays, or None where there is none that can be read."""
+        try:
+            meta = json.loads((self._place(key, checkpoint) / "meta.json").read_text(encoding="utf-8"))
+            return dict(meta["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def load(self, key: str, *, checkpoint: bool = False) -> tuple[Arrays, dict[str, Any]] | None:
         """Return the arrays and the description of an entry, or None where there is none.
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_check, cli_derive, cli_sweep, cli_theory
+from admix import __version__, cli_batch, cli_check, cli_derive, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import (
@@ -380,7 +380,10 @@ export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive
 sweep_app.command("plan", short_help="Write the plan of a sweep and say what it will cost.")(cli_sweep.plan)
 sweep_app.command("run", short_help="Run what is missing of a sweep.")(cli_sweep.run)
 sweep_app.command("status", short_help="Count points, and show why some failed.")(cli_sweep.status)
-sweep_app.command("task", short_help="Run one point of a planned sweep.")(cli_sweep.task)
+sweep_app.command("cancel", short_help="Stop a sweep; results are kept.")(cli_batch.cancel)
+sweep_app.command("task", short_help="Run one point of a planned sweep, or several.")(cli_batch.task)
+sweep_app.command("history", short_help="Simulate one history of a planned sweep.")(cli_batch.history)
+sweep_app.command("batch", hidden=True)(cli_batch.batch)
 sweep_app.command("collect", short_help="Put finished points into tables and figures.")(cli_sweep.collect)
 
 

@@ -171,7 +171,7 @@ def print_plan(scenario: Scenario, options: RunOptions) -> None:
         resolved(scenario, options).to_yaml().rstrip("\n"),
         "#",
         "# Schedule",
-        *(f"#   {line}" for line in _schedule_lines(scenario)),
+        *(f"#   {line}" for line in _schedule_lines(scenario, options.scale)),
         "#",
         "# Estimate",
         *(f"#   {line}" for line in _estimate_lines(estimate)),
@@ -181,10 +181,12 @@ def print_plan(scenario: Scenario, options: RunOptions) -> None:
     )
 
 
-def _schedule_lines(scenario: Scenario) -> list[str]:
-    """Return the schedule of the first branch, and of each other branch where it differs."""
-    from admix import schedule
+def _schedule_lines(scenario: Scenario, scale: float) -> list[str]:
+    """Return the schedule of the first branch, and of each other branch where it differs; the scaled ones, if so."""
+    from admix import scaling, schedule
 
+    if scale != 1.0:
+        scenario = scaling.scaled_scenario(scenario, scale)
     first: list[str] = []
     told = []
     for branch in scenario.branches:

@@ -19,6 +19,24 @@ class Pending:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.save = False
+        self._shares: list[Pending] = []
+
+    def share(self) -> Pending:
+        """Return one of its own for a thread: what comes in is noted there too, and seeing to it there counts there."""
+        one = Pending()
+        one.signal = self.signal
+        self._shares.append(one)
+        return one
+
+    def note(self, number: int) -> None:
+        """A signal that ends the work has come in."""
+        for one in (self, *self._shares):
+            one.signal = number
+
+    def ask(self) -> None:
+        """A checkpoint is wanted."""
+        for one in (self, *self._shares):
+            one.save = True
 
 
 @contextmanager
@@ -37,10 +55,10 @@ def deferred() -> Iterator[Pending]:
     def note(number: int, frame: FrameType | None) -> None:
         if pending.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        pending.signal = number
+        pending.note(number)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        pending.save = True
+        pending.ask()
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     if SAVE is not None:

@@ -6,27 +6,23 @@ The native engine's runs are made here; those of another engine in a module of i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from admix import results, run_plan
-from admix.engines.native.branch import Branch, BranchPlan, Records
-from admix.engines.native.history import RESULTS_VERSION, History, Past, load_slope
+from admix.engines.native.history import RESULTS_VERSION
 from admix.engines.native.workers import Workers
 from admix.errors import InputError, nearest
+from admix.native_branches import NativeBranches
 from admix.progress import Progress
 from admix.results import RunWriter
-from admix.run_plan import Estimate, Plan, RunOptions, resolve, resolved, run_label, stage_label, work
+from admix.run_plan import Estimate, RunOptions, resolve, resolved, work
 from admix.run_record import Clock, frames, provenance
 from admix.scenario import ENGINES, Scenario
-from admix.unfinished import Part, Record, Unfinished, reporting
+from admix.unfinished import Record, Unfinished, reporting
 
 __all__ = ["Estimate", "RunOptions", "estimate", "run"]
 
@@ -93,12 +89,9 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
             RunWriter(options.out, options.force) as writer,
         ):
             unfinished.writes_in(writer.partial)
-            job = _Job(plan, workers, progress, clock, writer, unfinished, histories, taken)
-            for replicate in range(options.replicates):
-                for name in plan.branches:
-                    for records in job.branches(name, replicate):
-                        for table, frame in frames(plan.genome, records).items():
-                            parts[table].append(frame)
+            for records in NativeBranches(plan, workers, progress, clock, writer, unfinished, histories, taken).run():
+                for table, frame in frames(plan.genome, records).items():
+                    parts[table].append(frame)
             progress.start("tables and pictures")
             with clock.part("tables and pictures"):
                 tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.items()}
@@ -124,160 +117,3 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     finally:
         workers.close()
     return path
-
-
-@dataclass(slots=True)
-class _Job:
-    """One run of the native engine under way, and what all of its branches use."""
-
-    plan: Plan
-    workers: Workers
-    progress: Progress
-    clock: Clock
-    writer: RunWriter
-    unfinished: Unfinished
-    histories: dict[str, Any]
-    taken: list[str]
-
-    def branches(self, name: str, replicate: int) -> Iterator[Records]:
-        """Yield the records of a branch and of its twin; what is finished is taken from where it was kept."""
-        lineages: list[dict[str, np.ndarray]] | None = None
-        past: Past | None = None
-        told: dict[str, Any] = {}
-        for twin in self.plan.twins:
-            part = self.unfinished.part(name, replicate, twin)
-            done = part.finished(self.writer.path)
-            if done is not None:
-                records, told = done
-                for key, history in told.items():
-                    self.histories.setdefault(key, history | {"from_cache": True})
-                self.progress.done(run_label(self.plan, name, replicate, twin))
-                if self.plan.groups(name):
-                    self.progress.done(run_label(self.plan, name, replicate, twin, "trees of branch"))
-                self.taken.append(part.title)
-                yield records
-                continue
-            if lineages is None:
-                lineages, past, told = self._history(name, self.plan.burnin(replicate))
-            records, files = self._branch(name, replicate, twin, lineages, past, part)
-            part.finish(records, files, told)
-            yield records
-
-    def _history(self, branch: str, burnin: int) -> tuple[list[dict[str, np.ndarray]], Past | None, dict[str, Any]]:
-        plan, workers, progress, clock = self.plan, self.workers, self.progress, self.clock
-        told: dict[str, Any] = {}
-        stages = plan.stages[branch, burnin]
-        by_name = {stage.name: stage_label(stage) for stage in stages}
-        begun: set[str] = set()
-
-        def report(name: str, fraction: float, note: str) -> None:
-            if by_name[name] in planned:
-                if name not in begun:
-                    progress.start(by_name[name])
-                    begun.add(name)
-                progress.update(by_name[name], fraction, note)
-
-        planned = {label for label, _ in work(plan)[0]}
-        with clock.part(f"history, burn-in {burnin}"):
-            made = History(
-                plan.schedules[branch], plan.tables, workers, plan.cache, report, lambda: plan.spectrum
-            ).make(stages, ancestor_too=plan.to_split)
-        for name in begun:
-            progress.done(by_name[name])
-        for stage in stages[1:]:
-            meta = made[stage.name][1]
-            slopes = {}
-            for curve in (meta["ancestor"], meta["curve"]):
-                for deme in sorted({int(i) for _, i, _ in curve}):
-                    slope, error = load_slope(curve, deme)
-                    deme_name = plan.schedules[branch].deme_names[deme]
-                    slopes[deme_name] = {"log_fitness_per_1000_generations": slope, "standard_error": error}
-            told[stage.key] = {
-                "stage": stage.name, "burnin": burnin, "first_tick": stage.first, "last_tick": stage.last,
-                "from_cache": meta["from_cache"], "load_slope": slopes,
-            }  # fmt: skip
-            self.histories.setdefault(stage.key, told[stage.key])
-        past = None
-        if plan.to_split:
-            stage_of = {deme: stage.key for stage in stages[1:] for deme in stage.demes}
-            past = Past(made[stages[0].name][0], stage_of)
-        return [made[stage.name][0] for stage in stages[1:]], past, told
-
-    def _branch(
-        self, name: str, replicate: int, twin: str, lineages: list[dict[str, np.ndarray]], past: Past | None, part: Part
-    ) -> tuple[Records, dict[str, Path]]:
-        plan, workers, progress, clock, writer = self.plan, self.workers, self.progress, self.clock, self.writer
-        sampling, o = plan.scenario.sampling, plan.options
-        branch = Branch(
-            plan.schedules[name], plan.tables, workers,
-            BranchPlan(
-                branch=name, replicate=replicate, twin=twin, seed=o.seed, burnin=plan.burnin(replicate),
-                last=plan.last(name), landscape_generations=sampling.landscape_generations,
-                spread_generations=sampling.spread_generations, samples=plan.samples(name, replicate),
-            ),
-        )  # fmt: skip
-        label = run_label(plan, name, replicate, twin)
-        progress.start(label)
-        with clock.part(f"branch {name}" + (", neutral twin" if twin == "neutral" else "")):
-            records = branch.run(lineages, lambda fraction, note: progress.update(label, fraction, note), part)
-        progress.done(label)
-        files: dict[str, Path] = {}
-
-        def path(file: str) -> Path:
-            files[file] = writer.path(file)
-            return files[file]
-
-        if plan.groups(name):
-            _trees(plan, branch, lineages, past, progress, clock, path)
-        if plan.options.keep_parents:
-            place = path(f"parents/{name}/{replicate}{'-neutral' if twin == 'neutral' else ''}.npz")
-            np.savez(place, allow_pickle=False, **branch.packed_pedigree())
-        return records, files
-
-
-def _trees(
-    plan: Plan, branch: Branch, lineages: list[dict[str, np.ndarray]], past: Past | None, progress: Progress,
-    clock: Clock, path: Callable[[str], Path],
-) -> None:  # fmt: skip
-    """Make the tree files of a branch that has run."""
-    from admix import genealogies, trees  # tskit and pyslim: not for a run without trees
-    from admix.engines.native.ancestors import Ancestors
-    from admix.engines.native.genealogy import chromosome_records
-
-    made, name = branch.plan, branch.plan.branch
-    labels = trees.TreeLabels.from_schedule(
-        branch.schedule, branch=name, replicate=made.replicate, twin=made.twin, seed=made.seed,
-        chroms=plan.genome.chroms, last_tick=made.last, recorded_from_tick=None if past is None else 0,
-        run=trees.run_digest(resolved(plan.scenario, plan.options)),
-        samples=[(deme, tick, n) for tick, deme, n in plan.groups(name)],
-        dominance=plan.scenario.to_tree()["selection"].get("dominance"),
-    )  # fmt: skip
-    # who lived before the pulse has no markers, and nothing from any source
-    unmarked = len(branch.sources), plan.tables.mark_words
-    expected = genealogies.expected_labels(
-        [
-            branch.sampled_marks.get((tick, deme), np.zeros((unmarked[0], 2 * n, unmarked[1]), np.uint64))
-            for tick, deme, n in plan.groups(name)
-        ],
-        plan.tables.n_markers,
-    )
-    label = run_label(plan, name, made.replicate, made.twin, "trees of branch")
-    progress.start(label)
-    shares = np.cumsum([0.0, 0.4, 0.35, 0.25])  # of the time: who left DNA, the way back, the files
-
-    def at(part: int) -> Callable[[float, str], None]:
-        return lambda done, note: progress.update(label, shares[part] + (shares[part + 1] - shares[part]) * done, note)
-
-    what = f"branch {name}" + (", neutral twin" if made.twin == "neutral" else "")
-    with clock.part(f"genetic ancestors of {what}"):
-        branch.records.ancestors += Ancestors(branch, lineages).genetic_rows(at(0))
-    with clock.part(f"trees of {what}"):
-        records = chromosome_records(branch, lineages, plan.genome, at(1), past)
-        genealogies.write_trees(
-            records, labels, plan.genome, expected,
-            lambda chrom: path(
-                str(trees.tree_path("", name, made.replicate, made.twin, chrom)).replace(os.sep, "/")
-            ),
-            plan.threads, at(2),
-        )  # fmt: skip
-    progress.done(label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from admix.engines.native.snapshot import Arrays, unpack_worlds
 from admix.engines.native.tables import Tables
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import Cohort, World
-from admix.interrupts import deferred
+from admix.interrupts import Pending, deferred
 from admix.schedule import Pulse, Schedule
 
 SPREAD_BINS = 200
@@ -86,11 +87,16 @@ class Branch:
         """By (tick, deme): markers of the sampled haplotypes, uint64[planes, 2 individuals, words]."""
 
     def run(
-        self, lineages: Sequence[Arrays], report: Callable[[float, str], None], keeper: Keeper | None = None
+        self,
+        lineages: Sequence[Arrays],
+        report: Callable[[float, str], None],
+        keeper: Keeper | None = None,
+        pending: Pending | None = None,
     ) -> Records:
         """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse.
 
-        With a ``keeper`` the state is saved every few minutes and on a signal, and a saved one is where it begins.
+        With a ``keeper`` the state is saved every few minutes and on a signal, and a saved one is where it begins. In
+        another thread than the main one, ``pending`` says what signals have come in.
 
         Raises
         ------
@@ -112,7 +118,7 @@ class Branch:
             del kept
         conserved = Conservation()
         saved = time.monotonic()
-        with deferred() as pending:
+        with deferred() if pending is None else nullcontext(pending) as pending:
             for tick in range(begin, plan.last + 1):
                 cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self.generator, self.planes)
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
@@ -149,7 +155,12 @@ class Branch:
                     break
         if pending.signal is not None:
             raise KeyboardInterrupt
-        self.records.ancestors = Ancestors(self, lineages).rows()
+        try:
+            self.records.ancestors = Ancestors(self, lineages).rows()
+        except KeyboardInterrupt:
+            if keeper is not None:
+                keeper.save(pack_branch(self, plan.last, since), "last generation")
+            raise
         return self.records
 
     def packed_pedigree(self) -> dict[str, np.ndarray]:
