@@ -163,14 +163,14 @@ def _resumed(scenario, options, expected):
     options = options | {"out": options["out"].with_name("again")}
     run, left = Branch.run, [len(scenario.branches) * options["replicates"] * (1 + (options["twin"] is not None))]
 
-    def stop(self, lineages, report, keeper=None):
+    def stop(self, lineages, report, *rest):
         left[0] -= 1
 
         def last(done, note):
             if not left[0] and done > 0.3:
                 raise KeyboardInterrupt
 
-        return run(self, lineages, last, keeper)
+        return run(self, lineages, last, *rest)
 
     before, history.CHECKPOINT_SECONDS = history.CHECKPOINT_SECONDS, -1.0
     Branch.run = stop

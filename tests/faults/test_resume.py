@@ -178,7 +178,7 @@ def interrupted(file, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "draw_all", lambda *given: None)
     run = Branch.run
 
-    def interrupt(self, lineages, report, keeper=None):
+    def interrupt(self, lineages, report, *rest):
         sent = []
 
         def report_and_stop(done, note):
@@ -186,7 +186,7 @@ def interrupted(file, tmp_path, monkeypatch):
                 sent.append(done)
                 signal.raise_signal(signal.SIGINT)
 
-        return run(self, lineages, report_and_stop, keeper)
+        return run(self, lineages, report_and_stop, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Branch, "run", interrupt)
