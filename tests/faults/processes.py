@@ -75,6 +75,13 @@ def kill_at(process, seconds, number=signal.SIGKILL):
         return True
 
 
+def in_second_branch(place):
+    """Whether one branch is finished, and the next one has been saved."""
+    parts = Path(place) / ".out.unfinished" / "parts"
+    names = [p.name for p in parts.iterdir() if not p.name.startswith(".")] if parts.is_dir() else []
+    return any(len(name) == 64 for name in names) and any(name.endswith(".checkpoint") for name in names)
+
+
 def tables(out):
     """Content of the tables of a run directory."""
     return {name: (Path(out) / name).read_bytes() for name in results.SCHEMA}
