@@ -13,11 +13,13 @@ from admix.infer.posterior import INTERVAL, Posterior
 from admix.infer.rejection import quantiles
 from admix.infer.survey import Axis, Floats, Survey, share
 from admix.infer.targets import Measured
+from admix.summary import people
 
 __all__ = ["joint", "marginal", "predictive"]
 
 _BINS = 30
-_LEVELS = np.linspace(0, 1, 2001)
+_CELLS = 24
+_LEVELS = np.linspace(0, 1, 6001)
 
 
 def _factor(axis: Axis) -> float:
@@ -69,7 +71,7 @@ def joint(posterior: Posterior, number: int, ax: Axes) -> Axes:
         y = posterior.samples[second.name].to_numpy(np.float64) * _factor(second)
         logarithmic = second.scale == "log"
         low, high = second.low * _factor(second), second.high * _factor(second)
-        rows: Floats = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
+        rows: Floats = np.geomspace(low, high, _CELLS + 1) if logarithmic else np.linspace(low, high, _CELLS + 1)
         if logarithmic:
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -79,7 +81,7 @@ def joint(posterior: Posterior, number: int, ax: Axes) -> Axes:
         y = posterior.samples[second.name].map(order).to_numpy(np.float64)
         rows = np.arange(len(order) + 1, dtype=np.float64) - 0.5
         ax.set_yticks(range(len(order)), [str(level) for level in order])
-    columns = np.linspace(first.low, first.high, _BINS + 1) * _factor(first)
+    columns = np.linspace(first.low, first.high, _CELLS + 1) * _factor(first)
     density, _, _ = np.histogram2d(x, y, [columns, rows], weights=weights)
     ax.pcolormesh(columns, rows, density.T, cmap="Blues", rasterized=True, lw=0)
     ax.set_xlabel(_text(first))
@@ -120,6 +122,6 @@ def predictive(posterior: Posterior, target: Measured, survey: Survey, ax: Axes)
         axis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
     ax.set_xlabel("generation (1 is the pulse)")
-    ax.set_ylabel("archaic ancestry (% of DNA)")
+    ax.set_ylabel(f"{people(survey.source)} ancestry (% of DNA)")
     ax.legend()
     return ax

@@ -97,5 +97,5 @@ def answer(
     measured = targets.measured(target, found)
     beliefs = priors.beliefs(found.axes, parameters, stated)
     posterior = conditioned(emulator, beliefs, measured, seed=seed, draws=draws, taken=taken)
-    parts = checks.leave_out(found, emulator.basis)
-    return Answer(found, emulator, measured, posterior, parts, checks.verdicts(parts), seed)
+    parts, verdicts = checks.leave_out(found, emulator.basis)
+    return Answer(found, emulator, measured, posterior, parts, verdicts, seed)

@@ -22,7 +22,7 @@ __all__ = ["INTERVAL", "Posterior", "conditioned"]
 
 INTERVAL = (0.05, 0.95)
 """Levels of the 90 % interval."""
-_EDGE = 0.025  # of the prior; an interval that ends beyond is cut off by what was simulated
+_EDGE = 0.05  # of the prior at either end; where half of that is left there, the end decides the interval
 _OUTER = (0.001, 0.999)  # levels of the measurements of the prior's runs between which a target has to lie
 _NARROW = 1e-9
 
@@ -45,8 +45,8 @@ class Posterior:
         Draws from the prior, and effective sizes of both samples.
     misfit : float
         Share of the posterior in which a new measurement would fit worse than what was measured did.
-    edges : tuple of str
-        Parameters whose interval ends where the simulated range does.
+    edges : tuple of (str, float)
+        Parameters whose posterior has not fallen to half of the prior at an end of the prior, and that end.
     """
 
     beliefs: tuple[Belief, ...]
@@ -58,7 +58,7 @@ class Posterior:
     effective: float
     effective_exact: float
     misfit: float
-    edges: tuple[str, ...]
+    edges: tuple[tuple[str, float], ...]
 
     def quantiles(self, column: str, levels: Sequence[float] = (0.5, *INTERVAL)) -> Floats:
         """Return quantiles of a column of numbers."""
@@ -135,16 +135,16 @@ def conditioned(
         columns=["parameter", "median", "low", "high"],
     )  # fmt: skip
     seen, again = target.misfit(after[:, places], seeds.generator("infer", seed, "check"))
-    edges = tuple(
-        beliefs[i].axis.name
+    edges = [
+        (beliefs[i].axis.name, float(f"{beliefs[i].at(np.array([end]))[0]:.4g}"))
         for i in free
-        for low, high in [quantiles(new_levels[i], weights, INTERVAL)]
-        if low < _EDGE or high > 1 - _EDGE
-    )
+        for end in (0.0, 1.0)
+        if weights[np.abs(new_levels[i] - end) < _EDGE].sum() > _EDGE / 2
+    ]
     return Posterior(
         beliefs=tuple(beliefs), samples=samples, exact=exact, prior_odds=odds[:4000],
         generations=emulator.generations, draws=draws, effective=effective(weights), effective_exact=effective(full),
-        misfit=float(weights @ (again > seen)), edges=edges,
+        misfit=float(weights @ (again > seen)), edges=tuple(edges),
     )  # fmt: skip
 
 
@@ -156,5 +156,5 @@ def _inside(target: Measured, statistics: Floats) -> None:
         low, high = np.quantile(statistics[:, i], _OUTER)
         if not low <= target.observed[i] <= high:
             where = "--target" if name == "share of living people" else "--trajectory"
-            allowed = f"a share between {low:.4g} and {high:.4g}, where the runs of these priors end"
+            allowed = f"a share between {max(low, 0.0):.4g} and {high:.4g}, where the runs of these priors end"
             raise InputError(where, float(f"{target.observed[i]:.6g}"), allowed)

@@ -83,6 +83,8 @@ class Belief:
         u = self.low + np.asarray(levels) * (self.high - self.low)
         if isinstance(self.prior, Choice):
             return np.minimum((u * len(self.prior.values)).astype(np.int64), len(self.prior.values) - 1)
+        if isinstance(self.prior, Uniform):
+            return np.clip(self.prior.low + u * (self.prior.high - self.prior.low), self.axis.low, self.axis.high)
         numbers = np.fromiter((self.prior.quantile(float(level)) for level in u), np.float64, len(u))
         return np.clip(numbers, self.axis.low, self.axis.high)
 

@@ -29,6 +29,7 @@ from admix.summary import people, percent
 __all__ = ["CHECKS", "SAMPLES", "SUMMARY", "Answer", "screen_text", "sentence", "write"]
 
 SAMPLES, SUMMARY, CHECKS, RECORD = "posterior.tsv", "summary.tsv", "checks.tsv", "inference.json"
+_STRONG_DRIFT = 0.5  # in log-odds; beyond, the smallest shares have a long tail towards 0
 _LEVELS = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -58,9 +59,9 @@ class Answer:
     def warnings(self) -> list[str]:
         """What a reader has to know before using the numbers, a sentence each."""
         found = []
-        for name in self.posterior.edges:
+        for name, end in self.posterior.edges:
             found.append(
-                f"The interval of {name} ends where the prior or the simulated range does; the data would allow more."
+                f"The interval of {name} depends on the prior's end at {end:g}: the data alone do not exclude it."
             )
         for belief in self.posterior.beliefs:
             if belief.outside > 1e-6:
@@ -74,6 +75,11 @@ class Answer:
                     f"The emulator does not foretell a {check.kind} that is left out (p = {check.probability:.1g});"
                     " run more values in between."
                 )
+        if self.emulator.anchor.sd_drift > _STRONG_DRIFT:
+            found.append(
+                f"Drift moves log-odds by {self.emulator.anchor.sd_drift:.2f}, and is taken as normal: shares are too"
+                " small for this population."
+            )
         if self.target.unused:
             found.append(f"{self.target.unused} genomes are older than the mixture and were left out.")
         if not 0.005 <= self.posterior.misfit <= 0.995:

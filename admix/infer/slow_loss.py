@@ -19,7 +19,7 @@ import pandas as pd
 
 from admix import prediction, schedule, theory
 from admix.errors import InputError
-from admix.infer.survey import Floats, Survey, log_odds
+from admix.infer.survey import Floats, Ints, Survey, log_odds
 from admix.scenario import Scenario
 from admix.scenario_yaml import assign
 from admix.sweep import collect
@@ -30,7 +30,7 @@ from admix.sweep.store import Store
 if TYPE_CHECKING:
     from admix.infer.emulator import Basis
 
-__all__ = ["Factor", "SlowLoss", "calibrate", "expect"]
+__all__ = ["Factor", "SlowLoss", "calibrate", "estimate", "expect"]
 
 LEAST_HISTORIES = 3
 """Least number of histories that were run to today, for the factor to be estimated from them."""
@@ -51,7 +51,7 @@ class Factor:
     degrees : int
         Histories less one.
     scatter : float
-        Standard deviation between histories of the loss of log-odds, beyond the estimate.
+        Standard deviation between histories of the loss of log-odds, around the estimate.
     """
 
     estimate: float | None = None
@@ -219,7 +219,7 @@ def calibrate(plan: SweepPlan, store: Store, survey: Survey, report: Report = la
 
     Notes
     -----
-    The mean loss of log-odds of each history between the two dates is regressed on theory's, through the origin.
+    See `estimate`.
     """
     where = f"--today {plan.study.grid.name}"
     _, trajectories = collect.tables(plan, store)
@@ -253,12 +253,31 @@ def calibrate(plan: SweepPlan, store: Store, survey: Survey, report: Report = la
         theirs[str([v for i, v in enumerate(p.setting.values) if i != place]), float(p.setting.values[place])]
         for p in points
     ]
-    frame = pd.DataFrame({"lost": lost, "expected": expected, "history": [p.history for p in points]})
-    means = frame.groupby("history")[["lost", "expected"]].mean()
+    factor = estimate(np.asarray(lost), np.array(expected), np.array([p.history for p in points]))
+    if factor is None:
+        raise InputError(where, "too few histories", f"at least {LEAST_HISTORIES}")
+    return factor
+
+
+def estimate(lost: Floats, expected: Floats, history: Ints) -> Factor | None:
+    """Return the factor by which the loss of points has to be multiplied in theory; None with too few histories.
+
+    Parameters
+    ----------
+    lost, expected : float64[points]
+        Loss of log-odds between two dates, simulated and of theory.
+    history : int64[points]
+        Points of one history count as one, by their means.
+
+    Notes
+    -----
+    A regression of the means through the origin, with the error that their scatter gives it.
+    """
+    means = pd.DataFrame({"lost": lost, "expected": expected, "history": history}).groupby("history").mean()
     if len(means) < LEAST_HISTORIES:
-        raise InputError(where, f"{len(means)} histories", f"at least {LEAST_HISTORIES}")
-    x, y = means["expected"].to_numpy(), means["lost"].to_numpy()
-    estimate = float(x @ y / (x @ x))
+        return None
+    x, y = means["expected"].to_numpy(np.float64), means["lost"].to_numpy(np.float64)
+    value = float(x @ y / (x @ x))
     degrees = len(x) - 1
-    scatter = float(np.sqrt(np.sum((y - estimate * x) ** 2) / degrees))
-    return Factor(estimate, scatter / float(np.sqrt(x @ x)), degrees, scatter)
+    scatter = float(np.sqrt(np.sum((y - value * x) ** 2) / degrees))
+    return Factor(value, scatter / float(np.sqrt(x @ x)), degrees, scatter)

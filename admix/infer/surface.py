@@ -22,8 +22,8 @@ __all__ = ["Parameters", "Surface", "drift_scale", "fit"]
 
 HISTORY_SD = 0.5
 """Scale of the half-Cauchy prior of the standard deviation between histories, in log-odds."""
-_RATIOS = np.geomspace(0.02, 50.0, 40)  # of that standard deviation to the one of drift
-_SHARED = np.linspace(0.0, 0.9, 7)  # share of its variance that a family has in common, all alike likely
+_RATIOS = np.geomspace(0.02, 50.0, 30)  # of that standard deviation to the one of drift
+_SHARED = np.linspace(0.0, 0.9, 5)  # share of its variance that a family has in common, all alike likely
 
 
 @dataclass(frozen=True)
