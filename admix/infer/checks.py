@@ -85,12 +85,12 @@ def leave_out(survey: Survey, basis: Basis) -> tuple[pd.DataFrame, list[Check]]:
     found = []
     for kind, null in sound.items():
         chosen = [row for row in rows if row[0] == kind]
-        points, error, sds, shares = (np.array([row[i] for row in chosen]) for i in (2, 3, 4, 5))
-        seen = float(np.sum((error / sds) ** 2))
+        points, errors, sds, shares = (np.array([row[i] for row in chosen]) for i in (2, 3, 4, 5))
+        seen = float(np.sum((errors / sds) ** 2))
         found.append(
             Check(
                 kind, len(chosen), int(points.sum()), float(points @ shares / points.sum()),
-                float(np.sqrt(np.mean(error**2))), float((1 + np.sum(null >= seen)) / (1 + _DRAWS)),
+                float(np.sqrt(np.mean(errors**2))), float((1 + np.sum(null >= seen)) / (1 + _DRAWS)),
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=["kind", "part", "points", "error", "sd", "inside"]), found
