@@ -80,8 +80,8 @@ class Surface:
 
     @property
     def sd_history(self) -> float:
-        """Root of the posterior mean of the variance between histories."""
-        return float(np.sqrt(self.weight @ (self.ratio * self._c)))
+        """Posterior median of the standard deviation between histories."""
+        return float(np.sqrt(self._median(self.ratio * self._c)))
 
     @property
     def shared_variance(self) -> float:
@@ -90,12 +90,16 @@ class Surface:
 
     @property
     def sd_drift(self) -> float:
-        """Root of the posterior mean of the variance within histories, at the mean of `a`."""
-        return float(np.sqrt(self.weight @ self._c))
+        """Posterior median of the standard deviation within histories, at the mean of `a`."""
+        return float(np.sqrt(self._median(self._c)))
+
+    def _median(self, values: Floats) -> float:
+        order = np.argsort(values)
+        return float(values[order][np.searchsorted(np.cumsum(self.weight[order]), 0.5)])
 
     @property
     def _c(self) -> Floats:
-        return self.rss / max(self.df - 2, 1)
+        return self.rss / self.df
 
 
 def _runs(sorted_cells: Ints) -> list[tuple[int, int, int]]:

@@ -1,11 +1,14 @@
-"""Does `admix infer` find the pulse of runs that it has not seen? On 840 real points of the toy scenario.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does `admix infer` find the pulse of runs that it has not seen? On 420 real points of the toy scenario.
 
     admix sweep run sims/sweeps/inference-heldout.yaml            # 105 histories, about half an hour on one core
     python sims/verification/inference.py sweeps/inference-heldout > docs/verification/inference.md
 
 The burn-ins are put into five groups. Each group in turn makes the emulator (21 histories), and the next group gives
 the truths: one run from each of its 21 histories, whose ancestry today is measured with an error. So each of 105
-histories is a truth once. What is counted is how often the 90 % interval of the pulse covers the pulse that was run.
+histories is a truth once. Pulses and sizes of the truths are drawn from those that were run, and the priors are lists
+of just these, so that a sound posterior holds the truth at a uniform level (the weight below it, and a random part of
+its own weight). What is counted is how often that level lies between 5 and 95 %.
 """
 
 import dataclasses
@@ -87,15 +90,20 @@ def covers(made, whole, row, known):
     size = float(truth["n_archaic"])
     error = SD * float(seeds.generator("sims", "inference", "error", row).standard_normal())
     share = float(survey.share(whole.at(whole.today)[row])) + error
-    stated = ["pulse=uniform(0.04,0.3)", f"n_archaic=list({size:g})" if known else "n_archaic=list(65,95,140)"]
+    pulses = ",".join(f"{p:g}" for p in whole.pulse.levels)
+    stated = [f"pulse=list({pulses})", f"n_archaic=list({size:g})" if known else "n_archaic=list(65,95,140)"]
     beliefs = priors.beliefs(whole.axes, [], stated)
     target = targets.measured(targets.Target(share, SD), whole)
     try:
         found = posterior.conditioned(made, beliefs, target, draws=DRAWS)
     except InputError:
         return False  # a truth that is refused is a truth that is missed
-    low, high = found.quantiles("pulse_share", posterior.INTERVAL)
-    return bool(low <= truth["pulse_share"] <= high)
+    samples, pulse = found.samples, truth["pulse_share"]
+    below, at = (
+        samples["weight"][chosen].sum() for chosen in (samples["pulse_share"] < pulse, samples["pulse_share"] == pulse)
+    )
+    level = below + at * seeds.generator("sims", "inference", "level", row).random()
+    return bool(posterior.INTERVAL[0] <= level <= posterior.INTERVAL[1])
 
 
 HEAD = """# Does `admix infer` find the pulse of runs that it has not seen?
@@ -103,10 +111,10 @@ HEAD = """# Does `admix infer` find the pulse of runs that it has not seen?
 Made by `sims/verification/inference.py` from the sweep `sims/sweeps/inference-heldout.yaml`: {points:,} real points of
 the scenario `tiny` from {histories} histories, run to today (generation {today}). Each of five groups of burn-ins makes
 an emulator from 21 histories; the truths are runs of the next group, one from each history, with a measurement error
-of {sd:g} % of DNA added. Counted is how often the 90 % interval of the pulse covers the pulse that was run. In {cases}
-cases a sound method covers {low} to {high} times (binomial, 99 %). The twin in the last column, which knows nothing
-of the scatter of burn-ins, shows what the count can tell: little where the archaic size is unknown as well, since that
-decides the interval, and much where it is known.
+of {sd:g} % of DNA added. Priors are lists of the pulses and sizes that were run, and what is counted is how often the
+truth lies between the levels of 5 and 95 % of the posterior of the pulse. In {cases} cases a sound method has it there
+{low} to {high} times (binomial, 99 %). The twin in the last column, which knows nothing of the scatter of burn-ins,
+shows what the count can tell: little where the archaic size is unknown as well, since that decides the interval.
 """
 TAIL = """
 From generation {last} to today theory expects a loss of {loss:.3f} in log-odds, in the mean of all points, and drift
