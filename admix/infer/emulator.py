@@ -22,7 +22,7 @@ from admix.infer.slow_loss import SlowLoss
 from admix.infer.surface import Surface, drift_scale, fit
 from admix.infer.survey import Axis, Floats, Survey, log_odds
 
-__all__ = ["LEAST_DEGREES", "Basis", "Emulator", "basis_of", "make"]
+__all__ = ["LEAST_DEGREES", "Basis", "Emulator", "basis_of", "degrees", "make"]
 
 LEAST_DEGREES = 2
 """Least number of histories beyond the columns that tell histories apart, for their scatter to be estimated."""
@@ -79,21 +79,25 @@ def basis_of(survey: Survey) -> Basis:
         If there are too few burn-ins, or too few points.
     """
     n_histories = len(np.unique(survey.history))
-    _, first = np.unique(survey.history, return_index=True)
     for squares, products in ((True, True), (True, False), (False, False)):
         basis = Basis(survey.axes, squares, products)
         X = basis.columns(survey.values)
-        # what tells histories apart, whatever the pulse
-        fixed = {name: survey.values[name].to_numpy()[first] for name in survey.values}
-        fixed[survey.pulse.name] = np.full(len(first), survey.pulse.low)
-        rank = int(np.linalg.matrix_rank(basis.columns(fixed)))
-        if np.linalg.matrix_rank(X) == X.shape[1] and n_histories - rank >= LEAST_DEGREES and len(X) > X.shape[1] + 2:
+        enough = degrees(survey, basis) >= LEAST_DEGREES and len(X) > X.shape[1] + 2
+        if enough and np.linalg.matrix_rank(X) == X.shape[1]:
             return basis
     burnins = len(np.unique(survey.burnin))
     raise InputError(
         "burnins", burnins,
         f"more, as {n_histories} histories and {len(survey.values)} points do not tell how far burn-ins scatter",
     )  # fmt: skip
+
+
+def degrees(survey: Survey, basis: Basis) -> int:
+    """Return the number of histories beyond the columns that tell histories apart, whatever the pulse."""
+    _, first = np.unique(survey.history, return_index=True)
+    fixed = {name: survey.values[name].to_numpy()[first] for name in survey.values}
+    fixed[survey.pulse.name] = np.full(len(first), survey.pulse.low)
+    return len(first) - int(np.linalg.matrix_rank(basis.columns(fixed)))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from admix.errors import InputError
 from admix.infer import checks, priors, slow_loss, survey, targets
 from admix.infer.emulator import Emulator, basis_of, make
 from admix.infer.posterior import conditioned
@@ -71,9 +72,10 @@ def infer(
     basis = basis_of(found)
     factor = slow_loss.Factor()
     if found.last < found.today and today is not None:
-        factor = slow_loss.calibrate(
-            plans.read(today), Store(today), found, lambda done, note: report(0.05 + 0.4 * done, note)
-        )
+        other = plans.read(today)
+        if other.study.base.name != plan.study.base.name:
+            raise InputError("--today", other.study.base.name, f"a sweep of the scenario {plan.study.base.name}")
+        factor = slow_loss.calibrate(other, Store(today), found, lambda done, note: report(0.05 + 0.4 * done, note))
     wanted = [*SHOWN, *targets.measured(target, found).dates, found.today]
     slow = slow_loss.expect(plan, found, basis, wanted, factor, lambda done, note: report(0.45 + 0.4 * done, note))
     report(0.9, "posterior")

@@ -84,9 +84,11 @@ class Belief:
         if isinstance(self.prior, Choice):
             return np.minimum((u * len(self.prior.values)).astype(np.int64), len(self.prior.values) - 1)
         if isinstance(self.prior, Uniform):
-            return np.clip(self.prior.low + u * (self.prior.high - self.prior.low), self.axis.low, self.axis.high)
-        numbers = np.fromiter((self.prior.quantile(float(level)) for level in u), np.float64, len(u))
-        return np.clip(numbers, self.axis.low, self.axis.high)
+            numbers = self.prior.low + u * (self.prior.high - self.prior.low)
+        else:
+            numbers = np.fromiter((self.prior.quantile(float(level)) for level in u), np.float64, len(u))
+        # populations are whole, as they were run
+        return np.asarray(np.clip(np.round(numbers) if self.prior.whole else numbers, self.axis.low, self.axis.high))
 
     def values(self, found: np.ndarray) -> np.ndarray:
         """Return the values themselves of what `at` returned."""

@@ -69,6 +69,8 @@ class Answer:
                     f"{100 * belief.outside:.2g} % of the prior of {belief.axis.name} lies outside what was simulated"
                     f" ({belief.axis.low:g} to {belief.axis.high:g}) and was cut off."
                 )
+        if all(check.kind != "burn-in" for check in self.checks):
+            found.append("There are too few burn-ins to leave one out, so the scatter of histories is unchecked.")
         for check in self.checks:
             if not check.passed:
                 found.append(

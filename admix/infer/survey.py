@@ -161,8 +161,17 @@ class Survey:
         return log_odds(self.values[self.pulse.name].to_numpy(np.float64))
 
     def at(self, generation: int) -> Floats:
-        """Return the log-odds of all points in a generation on record."""
-        return np.asarray(self.log_odds[:, int(np.searchsorted(self.generations, generation))])
+        """Return the log-odds of all points in a generation on record.
+
+        Raises
+        ------
+        RunError
+            If some points have no ancestry on record then.
+        """
+        found = np.flatnonzero(self.generations == generation)
+        if not len(found):
+            raise RunError("the sweep", f"generation {generation} is not in all of its points")
+        return np.asarray(self.log_odds[:, found[0]])
 
     def generation(self, years: float) -> float:
         """Return the generation, not a whole number, of a date in years ago."""
