@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_batch, cli_check, cli_derive, cli_sweep, cli_theory
+from admix import __version__, cli_batch, cli_check, cli_derive, cli_infer, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import (
@@ -369,6 +369,7 @@ app.command(
     short_help="How the answer depends on what nobody knows well.",
     context_settings={"allow_extra_args": True},
 )(cli_theory.sensitivity)
+app.command("infer", short_help="Which pulse a sweep says ends at what was measured.")(cli_infer.infer)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
