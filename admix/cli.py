@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_check, cli_derive, cli_sweep, cli_theory
+from admix import __version__, cli_check, cli_derive, cli_look, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
 from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
@@ -345,6 +345,7 @@ app.command(
     short_help="How the answer depends on what nobody knows well.",
     context_settings={"allow_extra_args": True},
 )(cli_theory.sensitivity)
+app.command("report", short_help="Write the page of a finished run again.")(cli_look.report)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,9 +42,14 @@ def ancient_genomes() -> pd.DataFrame:
     return pd.read_csv(data_path(ANCIENT), sep="\t", comment="#")
 
 
+def is_real(source: str, data: pd.DataFrame) -> bool:
+    """Say whether measured people may be shown beside a trajectory: of Neanderthals, the pulse as old as the real."""
+    return people(source) == "Neanderthal" and bool(data["years_bp"].max() >= _REAL_PULSE_YEARS)
+
+
 def trajectory(run: Run) -> dict[str, Figure]:
     """Draw ancestry from the first generation to today, over what theory expected, and the first 20 generations."""
-    data = _with_burnins(run)
+    data = with_burnins(run)
     expected = prediction.predict(run.scenario).trajectory
     return _by_source(data, partial(_trajectory, labels=branch_labels(run.table("pulse")), expected=expected))
 
@@ -50,7 +57,7 @@ def trajectory(run: Run) -> dict[str, Figure]:
 def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str], expected: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(_WIDE, 3.4), layout="constrained")
     main, first = figure.subplots(1, 2, width_ratios=(2.1, 1), gridspec_kw={"wspace": 0.06})
-    real = people(source) == "Neanderthal" and data["years_bp"].max() >= _REAL_PULSE_YEARS
+    real = is_real(source, data)
     ylabel = f"{people(source)} ancestry (% of DNA)"
     figures.trajectory(
         data,
@@ -69,7 +76,7 @@ def _trajectory(data: pd.DataFrame, source: str, labels: Mapping[str, str], expe
 
 def spread(run: Run) -> dict[str, Figure]:
     """Draw the distribution of individual ancestry in generations 2, 5, 10 and 50, one panel a branch."""
-    trajectories = _with_burnins(run)
+    trajectories = with_burnins(run)
     labels = branch_labels(run.table("pulse"))
     return _by_source(run.table("spread"), partial(_spread, trajectories=trajectories, labels=labels))
 
@@ -82,19 +89,11 @@ def _spread(data: pd.DataFrame, source: str, trajectories: pd.DataFrame, labels:
     figure = Figure(figsize=(width, 3.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for index, (branch, ax) in enumerate(zip(branches, panels, strict=False)):
-        shown = data[data["branch"] == branch]
-        # The run itself where there is one, else its neutral twin; the first deme that received ancestry.
-        twin = "none" if (shown["twin"] == "none").any() else "neutral"
-        shown = shown[(shown["twin"] == twin) & (shown["deme"] == shown["deme"].iloc[0])]
-        same = trajectories["source"] == source
-        for column in ("branch", "twin", "deme"):
-            same &= trajectories[column] == shown[column].iloc[0]
-        rows_ = trajectories[same]
-        means = centre(rows_, dict(zip(rows_["replicate"], rows_["burnin"], strict=True)))
+        shown, means, twin = spread_of(data, trajectories, str(branch), source)
         figures.spread(
             shown,
             ax,
-            means={int(g): float(means.loc[g]) for g in shown["generation"].unique() if g in means.index},
+            means=means,
             colour=figures.COLOURS[index % len(figures.COLOURS)],
             xlabel=f"{people(source)} ancestry of one person (% of DNA)",
         )
@@ -104,6 +103,25 @@ def _spread(data: pd.DataFrame, source: str, trajectories: pd.DataFrame, labels:
     for ax in panels[len(branches) :]:
         ax.remove()
     return figure
+
+
+def spread_of(
+    data: pd.DataFrame, trajectories: pd.DataFrame, branch: str, source: str
+) -> tuple[pd.DataFrame, dict[int, float], str]:
+    """Return the rows of spread.tsv to show of a branch, mean ancestry by generation, and the twin that they are of.
+
+    They are of the run itself where there is one, else of its neutral twin, and of the first deme that got ancestry.
+    """
+    shown = data[data["branch"] == branch]
+    twin = "none" if (shown["twin"] == "none").any() else "neutral"
+    shown = shown[(shown["twin"] == twin) & (shown["deme"] == shown["deme"].iloc[0])]
+    same = trajectories["source"] == source
+    for column in ("branch", "twin", "deme"):
+        same &= trajectories[column] == shown[column].iloc[0]
+    rows = trajectories[same]
+    by_generation = centre(rows, dict(zip(rows["replicate"], rows["burnin"], strict=True)))
+    means = {int(g): float(by_generation.loc[g]) for g in shown["generation"].unique() if g in by_generation.index}
+    return shown, means, twin
 
 
 def model(run: Run) -> dict[str, Figure]:
@@ -191,6 +209,20 @@ def draw_all(
     return saved
 
 
+def stills(run: Run) -> dict[tuple[str, str], str]:
+    """Return every figure of a run as an SVG data URI, by its name and its source (nothing where there is just one)."""
+    made = {}
+    with mpl.rc_context(cast(Any, _style())):
+        for name in available(run):
+            for suffix, figure in FIGURES[name](run).items():
+                FigureCanvasAgg(figure)
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format="svg", metadata=_METADATA["svg"])
+                text = base64.b64encode(buffer.getvalue()).decode("ascii")
+                made[name, suffix.removeprefix("_")] = f"data:image/svg+xml;base64,{text}"
+    return made
+
+
 def draw_panel(draw: Callable[[Any], None], path: str | Path, size: tuple[float, float]) -> Path:
     """Save one panel that ``draw(ax)`` draws, as the format that the name of the file ends with; ``size`` in inches."""
     target = Path(path)
@@ -228,7 +260,8 @@ def branch_labels(pulse: pd.DataFrame) -> dict[str, str]:
     return shares if len(set(shares.values())) == len(shares) else {}
 
 
-def _with_burnins(run: Run) -> pd.DataFrame:
+def with_burnins(run: Run) -> pd.DataFrame:
+    """Return the trajectory with the burn-in of each replicate as a column `burnin`."""
     pulse = run.table("pulse")
     burnin_of = dict(zip(pulse["replicate"], pulse["burnin"], strict=True))
     data = run.table("trajectory")
