@@ -23,6 +23,12 @@ from admix.figure_model import model as model
 from admix.figure_style import COLOURS as COLOURS
 from admix.figure_style import GREY, LIVING_COLOUR
 from admix.figure_style import STYLE as STYLE
+from admix.panels.ancestors import ancestors as ancestors
+from admix.panels.genome import ancestry_map as ancestry_map
+from admix.panels.genome import painted as painted
+from admix.panels.lines import compared as compared
+from admix.panels.lines import fitness as fitness
+from admix.panels.lines import load as load
 
 LIVING = (0.018, 0.024)
 """Neanderthal share of living non-Africans as measured: Petr et al. 2019 (doi:10.1073/pnas.1814338116) have

@@ -21,7 +21,7 @@ from admix import figures, prediction
 from admix.datafiles import data_path
 from admix.errors import InputError, RunError, nearest
 from admix.results import Run
-from admix.summary import centre, people, percent
+from admix.summary import centre, meaning, people, percent
 
 ANCIENT = "ancient_neanderthal_ancestry.tsv"
 # Measured people are only shown beside a run whose pulse is as old as the real one.
@@ -139,18 +139,80 @@ def model(run: Run) -> dict[str, Figure]:
     return {"": figure}
 
 
+def ancestors(run: Run) -> dict[str, Figure]:
+    """Draw the meanings of ancestor side by side, for all living people."""
+    data = run.table("ancestors")
+    data = data[(data["scope"] == "all") & ~data["measure"].str.endswith("_founders")]
+    data = data.sort_values("measure", key=lambda column: column.map(meaning), kind="stable")
+    labels = branch_labels(run.table("pulse"))
+
+    def draw(rows: pd.DataFrame, source: str) -> Figure:
+        shown = rows[rows["twin"] == ("none" if (rows["twin"] == "none").any() else "neutral")]
+        figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+        figures.ancestors(shown, figure.subplots(), labels=labels, xlabel=f"{people(source)} share (%)")
+        return figure
+
+    return _by_source(data, draw)
+
+
+def load(run: Run) -> dict[str, Figure]:
+    """Draw mean log fitness and the load of archaic alleles over time."""
+    data = run.table("trajectory")
+    labels = branch_labels(run.table("pulse"))
+
+    def draw(rows: pd.DataFrame, source: str) -> Figure:
+        shown = rows[(rows["twin"] == "none") & (rows["deme"] == rows["deme"].iloc[0])]
+        figure = Figure(figsize=(_WIDE, 3.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        figures.fitness(shown, left, labels=labels)
+        figures.load(shown, right, labels=labels)
+        return figure
+
+    return _by_source(data[data["source"].isin(data.loc[data["twin"] == "none", "source"])], draw)
+
+
+def genome(run: Run) -> dict[str, Figure]:
+    """Draw ancestry over all chromosomes in the last generation, a panel for each branch."""
+    data = run.table("landscape")
+    data = data[data["generation"] == data["generation"].max()]
+    labels = branch_labels(run.table("pulse"))
+
+    def draw(rows: pd.DataFrame, source: str) -> Figure:
+        shown = rows[rows["twin"] == ("none" if (rows["twin"] == "none").any() else "neutral")]
+        branches = list(dict.fromkeys(shown["branch"]))
+        height = 0.6 + 0.16 * max(4, shown["chrom"].nunique())
+        figure = Figure(figsize=(_WIDE, height * len(branches)), layout="constrained")
+        for branch, ax in zip(branches, figure.subplots(len(branches), squeeze=False).ravel(), strict=True):
+            label = f"{people(source)} ancestry (%)"
+            figures.ancestry_map(shown[shown["branch"] == branch], ax, label=label)
+            ax.set_title(f"{labels.get(branch, branch)}, generation {shown['generation'].iloc[0]:,}")
+        return figure
+
+    return _by_source(data, draw)
+
+
 FIGURES: Mapping[str, Callable[[Run], dict[str, Figure]]] = {
     "trajectory": trajectory,
     "spread": spread,
     "model": model,
+    "ancestors": ancestors,
+    "load": load,
+    "genome": genome,
 }
 """Every figure by name; each returns its pictures by the suffix of the file name (one picture a source)."""
 
 
 def available(run: Run) -> list[str]:
     """Return the names of the figures that a run has data for: without cohorts, only sampled people, the model."""
-    cohorts = (run.table("trajectory")["generation"] == 1).any()
-    return list(FIGURES) if cohorts else ["model"]
+    trajectory = run.table("trajectory")
+    there = {"model"}
+    if (trajectory["generation"] == 1).any():
+        there |= {"trajectory", "spread", "ancestors"}
+        if (trajectory["twin"] == "none").any():
+            there.add("load")
+    if run.table("landscape")["ancestry"].notna().any():
+        there.add("genome")
+    return [name for name in FIGURES if name in there]
 
 
 def draw_all(

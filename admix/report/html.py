@@ -11,7 +11,9 @@ from typing import Any
 
 __all__ = ["Markup", "data_block", "fragment", "tag", "trusted"]
 
-_VOID = frozenset({"br", "hr", "img", "input", "meta", "rect"})
+_VOID = frozenset({"br", "hr", "img", "input", "meta"})
+# In these a number and its per cent sign stay on one line; text to be copied is left as it is.
+_PROSE = frozenset({"caption", "figcaption", "h3", "li", "p", "span", "td", "th"})
 
 
 class Markup(str):
@@ -60,7 +62,14 @@ def tag(name: str, /, *children: str | Iterable[str] | None, **attributes: str |
         label = key.rstrip("_").replace("_", "-")
         words.append(label if value is True else f'{label}="{escape(str(value))}"')
     start = f"<{' '.join(words)}>"
-    return Markup(start if name in _VOID else f"{start}{fragment(*children)}</{name}>")
+    if name in _VOID:
+        return Markup(start)
+    if name in _PROSE:
+        children = tuple(
+            child.replace(" %", "\u00a0%") if isinstance(child, str) and not isinstance(child, Markup) else child
+            for child in children
+        )
+    return Markup(f"{start}{fragment(*children)}</{name}>")
 
 
 def data_block(identity: str, value: Mapping[str, Any] | Sequence[Any]) -> Markup:

@@ -74,7 +74,8 @@ def chart_figure(
             tag("div", class_="chart", id=identity, data_kind=chart, role="img", aria_label=alt, tabindex="0"),
         )
     image = None if picture is None else tag("img", class_="still", src=picture, alt=alt, loading="lazy")
-    return tag("figure", live, image, tag("figcaption", caption))
+    paper = None if picture is not None else "noprint"
+    return tag("figure", live, image, tag("figcaption", caption), class_=paper)
 
 
 def per_source(material: Material, make: Callable[[str], Markup | None]) -> Markup | None:

@@ -139,7 +139,7 @@
     return labels.map(({ line, y }, k) => {
       if (k > 0) shift = y / labels[k - 1].y < 1.16 ? shift + 30 : 0;
       return { xref: "paper", x: 1.005, xanchor: "left", y: log ? Math.log10(y) : y, yanchor: "middle", yshift: shift, align: "left",
-        showarrow: false, text: `<b>${plain(line.name)}</b><br>${short(y)} %`, font: { color: colour(line.colour), size: 12.5 } };
+        showarrow: false, text: `<b>${plain(line.name).replace(", ", ",<br>")}</b><br>${short(y)} %`, font: { color: colour(line.colour), size: 12.5 } };
     });
   }
 
@@ -192,7 +192,7 @@
       const tops = chart.years.g.map((g, k) => [g, chart.years.text[k]]).filter((_, k) => !few || k % 2 === 0);
       return show(box, traces, {
         height: few ? 420 : 520, shapes, annotations: notes, showlegend: true, margin: { l: 52, r: few ? 14 : 132, t: 52, b: 46 },
-        xaxis: axis({ title: linear ? "generation" : "generation (1 is the mixed founding cohort; log scale)", type: linear ? "linear" : "log",
+        xaxis: axis({ title: linear ? "generation" : few ? "generation (log scale)" : "generation (1 is the mixed founding cohort; log scale)", type: linear ? "linear" : "log",
           range, tickmode: linear ? "auto" : "array", tickvals: inside, ticktext: inside.map((g) => g.toLocaleString("en")) }),
         xaxis2: axis({ title: "thousand years ago", type: linear ? "linear" : "log", overlaying: "x", side: "top", range, matches: "x",
           showgrid: false, tickmode: "array", tickvals: linear ? [] : tops.map((t) => t[0]), ticktext: tops.map((t) => t[1]) }),
@@ -205,7 +205,7 @@
     early(box, wanted) {
       const chart = charts[wanted.of];
       return show(box, lines(chart, 20), {
-        height: 320, showlegend: true, legend: { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "top" },
+        height: 320, showlegend: true, legend: narrow(box) ? { orientation: "h", x: 0, y: -0.25, yanchor: "top" } : { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
         xaxis: axis({ title: "generation", range: [0.5, Math.min(20, chart.last) + 0.5], dtick: narrow(box) ? 5 : 1, tick0: 0 }),
         yaxis: axis({ title: "% of DNA", rangemode: "tozero" }),
       });

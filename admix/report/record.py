@@ -68,7 +68,8 @@ def the_making(material: Material) -> Markup:
     run = material.run
     provenance, options = run.provenance, run.scenario.run
     typed = [str(word) for word in provenance["command"]]
-    command = shlex.join([PurePath(typed[0]).name, *typed[1:]]) if typed else "unknown"
+    name = PurePath(typed[0]).name if typed else ""
+    command = shlex.join(["admix" if name == "__main__.py" else name, *typed[1:]]) if typed else "unknown"
     again = f"admix run --scenario {shlex.quote(run.path.name + '/scenario.yaml')} --out again"
     platform, software = provenance["platform"], provenance["software"]
     inputs = provenance["inputs"]
@@ -89,8 +90,8 @@ def the_making(material: Material) -> Markup:
     for history in provenance.get("history", []):
         found = "from the cache" if history.get("from_cache") else "simulated"
         ticks = f"ticks {history.get('first_tick', 0):,} to {history.get('last_tick', 0):,}"
-        name = f"History {history.get('stage', '')}, burn-in {history.get('burnin', 0)}"
-        rows.append([name, f"{ticks}, {found}, key {str(history.get('key', ''))[:16]}"])
+        stage = f"History {history.get('stage', '')}, burn-in {history.get('burnin', 0)}"
+        rows.append([stage, f"{ticks}, {found}, key {str(history.get('key', ''))[:16]}"])
     return fragment(
         tag("p", "The command, as typed:"),
         copied(command),

@@ -121,6 +121,8 @@ def references(run: Run) -> list[Reference]:
     found = [_program(run.provenance)]
     for citation in scenario.citation:
         text, doi = " ".join(citation.text.split()), citation.doi.strip()
+        if not doi and not re.search(r"\d", text):
+            continue  # says that there is no source
         plain = _PLAIN.match(text)
         role = (plain["role"] or "") if plain else ""
         known = _KNOWN.get(doi)

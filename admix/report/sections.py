@@ -176,7 +176,7 @@ def the_ancestors(material: Material) -> Markup | None:
                 blocks.append(
                     tag(
                         "div",
-                        tag("div", tag("h4", name, tag("code", measure)), tag("p", text)),
+                        tag("div", tag("h4", name, tag("code", measure)), tag("p", text) if scope == "all" else None),
                         tag("div", bars),
                         class_="meaning",
                     )
@@ -206,9 +206,9 @@ def the_spread(material: Material) -> Markup | None:
             f"Histograms of {who} ancestry of single people in the generations after the pulse, one strip a generation."
         )
         caption = (
-            "Each strip is a generation: how many per cent of people (log scale) have how much ancestry"
-            " (square-root scale). Children of unmixed parents stand at 50 %, grandchildren at 25 %; then the peaks melt into one another,"
-            " and the right end, the people with the greatest load, is cut off. Triangles are means."
+            "Each strip is a generation: how many per cent of people (log scale) have how much ancestry (square-root"
+            " scale). Children of unmixed parents stand at 50 %, grandchildren at 25 %; then the peaks melt into one"
+            " another, and the right end, the people with the greatest load, is cut off. Triangles are means."
         )
         return chart_figure(material, "spread", "spread", source, alt, caption)
 

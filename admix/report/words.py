@@ -51,12 +51,14 @@ def certainty(summary: Mapping[str, Any], forecast: Forecast | None) -> list[str
     elif burnins == 1:
         said.append(
             f"Means are of {replicates} replicates that share one history before the pulse. Their scatter is"
-            " drift after the pulse alone; how much such histories differ is not known from this run, so no interval is given."
+            " drift after the pulse alone; how much such histories differ is not known from this run, so no interval is"
+            " given."
         )
     else:
         said.append(
             f"Means are of {replicates} replicates from {burnins} independent histories before the pulse."
-            f" Square brackets hold the {100 * LEVEL:.0f} % interval of the mean: drift after the pulse and the scatter between"
+            f" Square brackets hold the {100 * LEVEL:.0f} % interval of the mean: drift after the pulse and the scatter"
+            " between"
             " histories. It does not cover the choice of the model."
         )
     if forecast is not None:
