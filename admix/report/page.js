@@ -445,7 +445,7 @@
     root.dataset.charts = "ready";
   }
   start().catch((error) => {
-    root.classList.add("bare");
+    root.classList.remove("live");
     root.dataset.charts = "none";
     console.warn(`admix: charts as pictures (${error.message})`);
   });

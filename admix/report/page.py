@@ -28,6 +28,8 @@ from admix.results import Run
 __all__ = ["REPORT", "document", "render", "write_report"]
 
 REPORT = "report.html"
+_LIVE = 'document.documentElement.classList.add("live")'
+"""First of all, so that pictures are not shown before the charts that take their place."""
 
 
 def write_report(run: Run, path: str | Path | None = None, *, track: Track | None = None) -> Path:
@@ -134,7 +136,7 @@ def document(
     """
     script = _asset("page.js")
     library = _library() if charts else None
-    allowed = [_hash(script), *([library[1]] if library else [])]
+    allowed = [_hash(_LIVE), _hash(script), *([library[1]] if library else [])]
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
         f"script-src {' '.join(allowed)}"
@@ -148,6 +150,7 @@ def document(
         tag("meta", name="generator", content=f"admix {__version__}"),
         tag("title", f"{title} – admix"),
         tag("style", Markup(_asset("page.css"))),
+        Markup(f"<script>{_LIVE}</script>"),
     )
     contents = tag(
         "nav",
