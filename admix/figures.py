@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -220,7 +221,7 @@ def trajectory(
             xytext=(0, -2),
             textcoords="offset points",
             va="top",
-            fontsize=7.5,
+            fontsize=_small(),
             color="#00563F",
             zorder=5,
         )
@@ -329,7 +330,7 @@ def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
 def _end_labels(lines: Sequence[Line], ax: Axes, today: bool) -> None:
     """Name each line and its last value to the right of the axes, moved apart where they would touch."""
     ends, height = _ends(lines, ax)
-    placed = _apart([y for y, _ in ends], 22.0 / height)
+    placed = _apart([y for y, _ in ends], 22.0 * _small() / 7.5 / height)
     for (y, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             f"{line.label}\n{_percent(line.mean[-1])}{' today' if today else ''}",
@@ -338,7 +339,7 @@ def _end_labels(lines: Sequence[Line], ax: Axes, today: bool) -> None:
             xycoords=ax.transAxes,
             textcoords=ax.transAxes,
             va="center",
-            fontsize=7.5,
+            fontsize=_small(),
             linespacing=1.05,
             color=line.colour,
             annotation_clip=False,
@@ -418,7 +419,7 @@ def first_generations(
     names = [line.label.replace(", ", ",\n") for line in lines]
     rows = max(name.count("\n") + 1 for name in names)
     ends, height = _ends(lines, ax)
-    placed = _stacked([y for y, _ in ends], 10.5 * rows / height)
+    placed = _stacked([y for y, _ in ends], 10.5 * rows * _small() / 7.5 / height)
     for (_, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             line.label.replace(", ", ",\n"),
@@ -428,7 +429,7 @@ def first_generations(
             textcoords="offset points",
             ha="right",
             va="bottom",
-            fontsize=7.5,
+            fontsize=_small(),
             color=line.colour,
         )
     return ax
@@ -510,6 +511,11 @@ def histogram(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     bins = rows.groupby(["bin_start", "bin_end"], as_index=False)["count"].sum()
     edges = np.append(bins["bin_start"].to_numpy(), bins["bin_end"].to_numpy()[-1])
     return 100 * bins["count"].to_numpy() / bins["count"].sum(), 100 * edges
+
+
+def _small() -> float:
+    """Points of the letters beside lines: those of legends."""
+    return float(rcParams["legend.fontsize"])
 
 
 def _root(x: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ def ancestors(
     Parameters
     ----------
     data
-        Rows of ancestors.tsv of one source, twin and scope, in the order wanted from the top. Points are replicates.
+        Rows of ancestors.tsv of one source, twin and scope, in the order wanted from the top. Points are replicates;
+        with a `burnin` column, means are those of burn-in means.
     ax
         Where to draw.
     names
@@ -42,9 +43,12 @@ def ancestors(
     height = 0.8 / len(branches)
     for b, branch in enumerate(branches):
         own = data[data["branch"] == branch]
+        parts = [own[own["measure"] == m] for m in measures]
         values = [100 * own.loc[own["measure"] == m, "value"].to_numpy(np.float64) for m in measures]
         y = np.arange(len(measures)) - 0.4 + height * (b + 0.5)
-        means = [float(np.nanmean(v)) if np.isfinite(v).any() else np.nan for v in values]
+        # as in the summary: the mean of burn-in means, where the burn-ins are known
+        inner = "burnin" if "burnin" in own else "replicate"
+        means = [100 * float(part.groupby(inner)["value"].mean().mean()) for part in parts]
         label = (labels or {}).get(str(branch), str(branch))
         ax.barh(y, means, height=0.92 * height, color=COLOURS[b % len(COLOURS)], alpha=0.75, label=label)
         for at, mean, found in zip(y, means, values, strict=True):
@@ -53,7 +57,7 @@ def ancestors(
             if np.isfinite(mean):
                 right = max(mean, float(np.nanmax(found)))
                 ax.annotate(f"{mean:.2g}" if mean < 9.95 else f"{mean:.3g}", (right, at), xytext=(3, 0),
-                            textcoords="offset points", va="center", fontsize=7)  # fmt: skip
+                            textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     ax.set_yticks(range(len(measures)), [(names or {}).get(m, m) for m in measures])
     ax.set_ylim(len(measures) - 0.45, -0.55)
     ax.tick_params(axis="y", length=0)

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from admix.figure_style import COLOURS, GREY
 
-__all__ = ["compared", "fitness", "load"]
+__all__ = ["centre_and_range", "compared", "fitness", "load"]
 
 _DASHES = ("-", "--", "-.", ":")
 
@@ -27,10 +27,18 @@ def _generation_axis(ax: Axes, last: int) -> None:
     ax.set_xlabel("generation (log scale)")
 
 
+def centre_and_range(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return `mean`, `min` and `max` over replicates by generation; the mean is that of burn-in means where known."""
+    by = rows.groupby("generation")[column].agg(["mean", "min", "max"])
+    if "burnin" in rows:
+        by["mean"] = rows.groupby(["generation", "burnin"])[column].mean().groupby(level=0).mean()
+    return by
+
+
 def _by_branch(data: pd.DataFrame, column: str, ax: Axes, labels: Mapping[str, str]) -> Axes:
     known = data[data[column].notna()]
     for index, (branch, rows) in enumerate(known.groupby("branch", sort=False)):
-        by = rows.groupby("generation")[column].agg(["mean", "min", "max"])
+        by = centre_and_range(rows, column)
         colour = COLOURS[index % len(COLOURS)]
         if rows["replicate"].nunique() > 1:
             ax.fill_between(by.index, by["min"], by["max"], color=colour, alpha=0.22, lw=0, label="_range")
@@ -43,7 +51,8 @@ def _by_branch(data: pd.DataFrame, column: str, ax: Axes, labels: Mapping[str, s
 def fitness(data: pd.DataFrame, ax: Axes, *, labels: Mapping[str, str] | None = None) -> Axes:
     """Draw mean log fitness by generation, a line for each branch, with the range of its replicates.
 
-    `data` are rows of trajectory.tsv of one source, deme and twin.
+    `data` are rows of trajectory.tsv of one source, deme and twin; with a `burnin` column, means are those of burn-in
+    means.
     """
     _by_branch(data, "log_fitness_mean", ax, labels or {})
     ax.set_ylabel("mean log fitness (natural log)")
@@ -66,7 +75,8 @@ def compared(
     Parameters
     ----------
     data
-        Columns `run`, `line` (name of branch, twin and deme in its run), `generation`, `replicate`, `ancestry_mean`.
+        Columns `run`, `line` (name of branch, twin and deme in its run), `generation`, `replicate`, `ancestry_mean`;
+        with a `burnin` column, means are those of burn-in means.
     ax
         Where to draw.
     runs
@@ -85,7 +95,7 @@ def compared(
     for k, run in enumerate(runs):
         own = data[data["run"] == run]
         for j, (name, rows) in enumerate(own.groupby("line", sort=False)):
-            by = 100 * rows.groupby("generation")["ancestry_mean"].agg(["mean", "min", "max"])
+            by = 100 * centre_and_range(rows, "ancestry_mean")
             if relative:
                 by = 100 * by / by["mean"].iloc[0]
             colour = COLOURS[k % len(COLOURS)]

@@ -14,6 +14,7 @@ import pandas as pd
 from admix import figures, plots
 from admix.genome import Genome
 from admix.landscape import DESERT_BP, DESERT_SHARE, PopulationAncestry, deserts
+from admix.panels.lines import centre_and_range
 from admix.prediction import Forecast
 from admix.report.tracks import Track
 from admix.results import Run
@@ -116,7 +117,7 @@ def spread(run: Run, source: str) -> list[dict[str, Any]]:
 
 def load(run: Run, source: str) -> list[dict[str, Any]]:
     """Return mean log fitness and the load of the source's alleles over time, a line for each branch and twin."""
-    data = run.table("trajectory")
+    data = plots.with_burnins(run)
     data = data[data["source"] == source]
     labels = plots.branch_labels(run.table("pulse"))
     branches, lines = list(dict.fromkeys(data["branch"])), []
@@ -128,7 +129,7 @@ def load(run: Run, source: str) -> list[dict[str, Any]]:
             "name": labels.get(str(branch), str(branch)), "colour": branches.index(branch) % len(figures.COLOURS),
         }  # fmt: skip
         for column, key in (("log_fitness_mean", "fitness"), ("load_archaic", "load")):
-            by = rows[rows[column].notna()].groupby("generation")[column].agg(["mean", "min", "max"])
+            by = centre_and_range(rows[rows[column].notna()], column)
             keep = _thinned(by.index.to_numpy())
             line[key] = {"g": by.index.to_numpy()[keep].tolist()} | {
                 name: _digits(by[name].to_numpy()[keep]) for name in ("mean", "min", "max")

@@ -149,7 +149,7 @@ def _with_role(work: Reference, role: str) -> Reference:
 
 def _from_text(text: str, doi: str, plain: re.Match[str] | None) -> Reference:
     """Return a citation of which no more is known than what the scenario says."""
-    fields = {"note": text}
+    fields = {"title": text}
     key, role = "source", ""
     if plain is not None:
         authors = re.split(r", | and ", plain["who"])
