@@ -17,6 +17,7 @@ import shutil
 import time
 import uuid
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ from admix.errors import RunError
 Arrays = dict[str, np.ndarray]
 ABANDONED_SECONDS = 3600.0
 """Nobody takes that long to write an entry: an older unfinished one belongs to a process that was killed."""
+
+
+_DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading an entry raises that is not as it was written."""
 
 
 def default_directory() -> Path:
@@ -113,11 +121,19 @@ class Cache:
         Made when something is first written.
     say : callable
         Gets a line of text when an entry is damaged and is thrown away.
+    unwritable : callable
+        Turns an error of the operating system into the one that is raised when nothing can be written.
     """
 
-    def __init__(self, directory: Path, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        say: Callable[[str], None] = lambda text: None,
+        unwritable: Callable[[OSError], RunError] | None = None,
+    ) -> None:
         self.directory = directory
         self._say = say
+        self._unwritable = unwritable
 
     def _place(self, key: str, checkpoint: bool) -> Path:
         return self.directory / (key + ".checkpoint" if checkpoint else key)
@@ -125,6 +141,14 @@ class Cache:
     def has(self, key: str) -> bool:
         """Is there a finished entry (its checksum is not looked at)?"""
         return (self._place(key, False) / "meta.json").is_file()
+
+    def describe(self, key: str, *, checkpoint: bool = False) -> dict[str, Any] | None:
+        """Return the description of an entry without its arrays, or None where there is none that can be read."""
+        try:
+            meta = json.loads((self._place(key, checkpoint) / "meta.json").read_text(encoding="utf-8"))
+            return dict(meta["content"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def load(self, key: str, *, checkpoint: bool = False) -> tuple[Arrays, dict[str, Any]] | None:
         """Return the arrays and the description of an entry, or None where there is none.
@@ -138,7 +162,7 @@ class Cache:
                 return None
             try:
                 return _read(place, key)
-            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            except _DAMAGE as error:
                 # another process may have put its own copy here, or taken it away, while this one read
                 if _inode(place) != before and not last:
                     continue
@@ -176,6 +200,8 @@ class Cache:
                 os.fsync(text.fileno())
             _put(temporary, place)
         except OSError as error:
+            if self._unwritable is not None:
+                raise self._unwritable(error) from error
             raise RunError(
                 str(self.directory),
                 f"the cache can't be written ({error.strerror})",
@@ -205,7 +231,7 @@ def entries(directory: Path) -> list[Entry]:
         try:
             content = json.loads(place.read_text(encoding="utf-8"))["content"]
             title = str(content.get("title", ""))
-        except (OSError, ValueError, KeyError, AttributeError):
+        except (*_DAMAGE, AttributeError):
             title = "damaged"
         size = sum(f.stat().st_size for f in place.parent.iterdir())
         key = place.parent.name

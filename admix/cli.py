@@ -14,10 +14,19 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_check, cli_derive, cli_look, cli_sweep, cli_theory
+from admix import __version__, cli_batch, cli_check, cli_derive, cli_look, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
 from admix.cli_process import CommandGroup, execute, messages, show_tracebacks
-from admix.cli_run import SEED_END, print_plan, put_together, simulate_and_tell, size, write_slim_script
+from admix.cli_run import (
+    SEED_END,
+    go_on,
+    print_plan,
+    put_together,
+    refuse_others,
+    simulate_and_tell,
+    size,
+    write_slim_script,
+)
 from admix.errors import InputError, RunError, nearest
 
 __all__ = ["app", "main"]
@@ -128,6 +137,13 @@ def run(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace the run directory if it exists.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Go on with the run that was to be in DIR and was stopped. Takes --threads and --cache-dir only.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -233,19 +249,27 @@ def run(
     """Simulate a scenario and write its run directory: tables, figures, and a record of how they were made.
 
     What happens before the pulse is kept in a cache, so a second run with another seed or pulse share
-    starts there. A run that was interrupted starts there too when the same command is given again.
+    starts there. A run that was stopped goes on when the same command is given again, or with --resume.
+    SIGUSR1 makes it save its state at once.
 
     \b
     Examples:
       admix run --scenario tiny
       admix run --scenario reich --seed 2 --replicates 6 --burnins 3 --out runs/six
       admix run --scenario reich --set selection.dominance=0.1 --dry-run
+      admix run --resume runs/six
     """
     if verbose >= 2:
         show_tracebacks()
     if context.args:
         words = " ".join(context.args)
         raise InputError("run", words, "options only", f"--scenario {words}" if scenario is None else None)
+    if resume is not None:
+        refuse_others(context, ("resume", "threads", "cache_dir", "verbose", "quiet"))
+        count = whole("--threads", threads, 1)
+        with messages(verbose, quiet) as progress:
+            go_on(Path(resume), count, Path(cache_dir) if cache_dir else None, progress)
+        return
     if scenario is None:
         raise InputError("--scenario is missing", allowed="a name that 'admix scenarios' lists, or a YAML file")
     if verbose and quiet:
@@ -351,6 +375,7 @@ app.command("explain", short_help="A methods paragraph for a run, and what to ci
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
+app.command("check", short_help="Check a run directory.")(cli_check.check)
 app.command("doctor", short_help="Check this installation and say how to mend it.")(cli_check.doctor)
 app.command("verify", short_help="Check admix against theory, papers and SLiM.")(cli_check.verify)
 export_app.command("vcf", short_help="Genotypes as VCF.")(cli_derive.export_vcf)
@@ -358,7 +383,10 @@ export_app.command("labels", short_help="Ancestry labels on a grid.")(cli_derive
 sweep_app.command("plan", short_help="Write the plan of a sweep and say what it will cost.")(cli_sweep.plan)
 sweep_app.command("run", short_help="Run what is missing of a sweep.")(cli_sweep.run)
 sweep_app.command("status", short_help="Count points, and show why some failed.")(cli_sweep.status)
-sweep_app.command("task", short_help="Run one point of a planned sweep.")(cli_sweep.task)
+sweep_app.command("cancel", short_help="Stop a sweep; results are kept.")(cli_batch.cancel)
+sweep_app.command("task", short_help="Run one point of a planned sweep, or several.")(cli_batch.task)
+sweep_app.command("history", short_help="Simulate one history of a planned sweep.")(cli_batch.history)
+sweep_app.command("batch", hidden=True)(cli_batch.batch)
 sweep_app.command("collect", short_help="Put finished points into tables and figures.")(cli_sweep.collect)
 
 

@@ -12,7 +12,7 @@ from admix.cli_derive import choice, whole
 from admix.cli_process import messages, tell
 from admix.cli_run import SEED_END
 
-__all__ = ["doctor", "verify"]
+__all__ = ["check", "doctor", "verify"]
 
 _SlimPath = Annotated[
     str | None, typer.Option(metavar="PROGRAM", help="Where SLiM is.  [default: $SLIM, else slim on the PATH]")
@@ -21,6 +21,57 @@ _CacheDir = Annotated[
     str | None,
     typer.Option(metavar="DIR", envvar="ADMIX_CACHE", show_envvar=True, help="Where histories are kept."),
 ]
+
+
+def check(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
+    generation: Annotated[
+        str | None, typer.Option(metavar="G", help="The generation to make again.  [default: a random one]")
+    ] = None,
+    seed: Annotated[str | None, typer.Option("-s", "--seed", metavar="S", help="Seed of that choice.")] = None,
+    no_replay: Annotated[bool, typer.Option("--no-replay", help="Make nothing again, only read.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Make it again whatever time it takes, history included.")
+    ] = False,
+    threads: Annotated[
+        str | None, typer.Option(metavar="T", help="Number of threads; no result depends on it.  [default: all cores]")
+    ] = None,
+    cache_dir: _CacheDir = None,
+) -> None:
+    """Check a run directory: complete, unchanged, lawful, and reproducible.
+
+    Compares every file with the manifest, and the tables with each other, with the scenario and with the genome. Then
+    simulates a random branch up to a random generation and compares every number. Ends with code 1 if anything is bad.
+
+    \b
+    Examples:
+      admix check runs/tiny-s1
+      admix check runs/tiny-s1 --generation 10
+    """
+    from admix.inspection.inspect import inspect, sound
+
+    chosen = whole("--generation", generation, 1)
+    if chosen is not None:
+        _within(run, chosen)
+    findings = []
+    for finding in inspect(
+        run, seed=whole("--seed", seed, 1), generation=chosen, again=not no_replay, thorough=thorough,
+        cache_dir=Path(cache_dir) if cache_dir else None, threads=whole("--threads", threads, 1),
+    ):  # fmt: skip
+        tell(finding.line)
+        findings.append(finding)
+    if not sound(findings):
+        raise typer.Exit(1)
+
+
+def _within(run: str, generation: int) -> None:
+    """Refuse a generation that a run does not have."""
+    from admix.errors import InputError
+    from admix.results import read_run
+
+    last = int(read_run(run).table("trajectory")["generation"].max())
+    if generation > last:
+        raise InputError("--generation", generation, f"1 to {last}")
 
 
 def doctor(

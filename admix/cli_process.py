@@ -27,6 +27,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from admix.errors import AdmixError, InputError, nearest
+from admix.interrupts import SAVE
 
 if TYPE_CHECKING:
     from admix.progress import Progress
@@ -258,11 +259,15 @@ def _termination() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if SAVE is not None:
+        # asks for a checkpoint: where there is nothing to save, nothing is to happen
+        before[SAVE] = signal.signal(SAVE, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Messages(logging.Handler):

@@ -78,6 +78,11 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
         kept = "the same command begins anew"
         if options.engine != "msprime":
             kept = f"the history simulated so far is kept in {_cache_directory(options)}"
+            if options.engine == "native":
+                from admix.results import unfinished_folder
+
+                folder = unfinished_folder(options.out)
+                kept += f", the branches in {folder}" if folder.is_dir() else ""
             kept += ", and the same command goes on from there"
         raise Stopped(error, f"{options.out} was not written; {kept}") from None
     progress.close()
@@ -90,6 +95,48 @@ def simulate_and_tell(scenario: Scenario, options: RunOptions, progress: Progres
     if (path / "figures").is_dir():
         tell(f"Pictures: {options.out / 'figures'}")
     tell(f"Tables:   {options.out}")
+
+
+def refuse_others(context: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse options that were typed and are not among those allowed together with ``--resume``.
+
+    Raises
+    ------
+    InputError
+        For the first of them.
+    """
+    for param in context.command.params:
+        typed = context.get_parameter_source(param.name)
+        if param.name not in allowed and typed is not None and typed.name == "COMMANDLINE":
+            rule = "left out with --resume, which repeats the command that was given at first"
+            raise InputError(param.opts[-1], context.params[param.name], rule)
+
+
+def go_on(out: Path, threads: int | None, cache_dir: Path | None, progress: Progress) -> None:
+    """Go on with the run that was to be in `out`; tell so if it is complete.
+
+    Raises
+    ------
+    InputError
+        If there is none, or what was saved can't be used.
+    """
+    from admix import results, unfinished
+
+    folder = results.unfinished_folder(out)
+    if (out / results.MANIFEST).is_file() and not folder.is_dir():
+        tell(f"{out} is complete")
+        return
+    record = unfinished.record_of(out)
+    from admix.scenario import Scenario
+    from admix.scenario_yaml import read
+
+    scenario = Scenario.from_tree(read(record.scenario, str(folder / unfinished.RUN)))
+    given: dict[str, Any] = dict.fromkeys(("burnin", "burnins", "engine"))
+    given |= {"threads": threads, "keep_parents": record.keep_parents or None}
+    chosen = str(cache_dir) if cache_dir else record.cache
+    # what is there already was to be replaced, if the first command said so
+    options = put_together(scenario, given, out=str(out), force=record.force, cache_dir=chosen)
+    simulate_and_tell(scenario, options, progress)
 
 
 def write_slim_script(scenario: Scenario, options: RunOptions, path: str, *, dry_run: bool) -> None:
@@ -120,7 +167,7 @@ def print_plan(scenario: Scenario, options: RunOptions) -> None:
         resolved(scenario, options).to_yaml().rstrip("\n"),
         "#",
         "# Schedule",
-        *(f"#   {line}" for line in _schedule_lines(scenario)),
+        *(f"#   {line}" for line in _schedule_lines(scenario, options.scale)),
         "#",
         "# Estimate",
         *(f"#   {line}" for line in _estimate_lines(estimate)),
@@ -130,10 +177,12 @@ def print_plan(scenario: Scenario, options: RunOptions) -> None:
     )
 
 
-def _schedule_lines(scenario: Scenario) -> list[str]:
-    """Return the schedule of the first branch, and of each other branch where it differs."""
-    from admix import schedule
+def _schedule_lines(scenario: Scenario, scale: float) -> list[str]:
+    """Return the schedule of the first branch, and of each other branch where it differs; the scaled ones, if so."""
+    from admix import scaling, schedule
 
+    if scale != 1.0:
+        scenario = scaling.scaled_scenario(scenario, scale)
     first: list[str] = []
     told = []
     for branch in scenario.branches:

@@ -21,8 +21,8 @@ MARKER_SECONDS = 1.3e-10
 """A gamete's cost for each ancestry marker."""
 COMPILE_SECONDS = 35.0
 """Compiling the kernels, on their first use after installation."""
-_SCALING = 0.85
-"""Share of an added thread's work that is not lost to memory traffic."""
+SCALING = 0.85
+"""Share of an added thread's (or process's) work that is not lost to memory traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def tick_seconds(n: float, load: Load, threads: int, planes: int = 0) -> float:
         + RARE_SECONDS * load.rare
         + MARKER_SECONDS * load.markers * planes
     )
-    return TICK_SECONDS + 2 * n * gamete / (1 + _SCALING * (threads - 1))
+    return TICK_SECONDS + 2 * n * gamete / (1 + SCALING * (threads - 1))
 
 
 def state_bytes(n: float, load: Load, planes: int = 0) -> float:
@@ -71,5 +71,5 @@ def tree_seconds(n: float, ticks: int, haplotypes: int, morgans: float, threads:
         t = (k + 0.5) * ticks / steps
         last = min(haplotypes / (1 + haplotypes * t / (4 * n)) * t * morgans, 0.8 * n * t * morgans)
         total += last * ticks / steps
-    climb = (SEGMENT_SECONDS * total + SAMPLED_TICK_SECONDS * ticks) / (1 + _SCALING * (threads - 1))
+    climb = (SEGMENT_SECONDS * total + SAMPLED_TICK_SECONDS * ticks) / (1 + SCALING * (threads - 1))
     return climb + WRITE_SECONDS * last

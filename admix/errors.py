@@ -9,7 +9,7 @@ went wrong while the program was working (a full disk, a damaged file).  The com
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _MISSING = object()
@@ -94,6 +94,31 @@ class RunError(AdmixError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.where, self.what, self.remedy))
+
+
+class InvariantError(RunError):
+    """A law that holds for every state of a simulation is broken: a fault in admix or in the machine.
+
+    Parameters
+    ----------
+    law
+        The law, in words.
+    where
+        Deme or stage.
+    what
+        What was found.
+    numbers
+        What helps to find the cause; plain values.
+    """
+
+    def __init__(self, law: str, where: str, what: str, numbers: Mapping[str, object] | None = None) -> None:
+        self.law = law
+        self.found = what
+        self.numbers = dict(numbers or {})
+        super().__init__(where, f"a law of every run is broken ({law}): {what}", "no table was written")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.law, self.where, self.found, self.numbers))
 
 
 def nearest(word: str, options: Iterable[str]) -> str | None:

@@ -40,6 +40,6 @@ def deviations(rows: pd.DataFrame, ax: Any) -> None:
                 face = "none" if own is control else colour
                 ax.scatter(part["z"], y, s=16, linewidths=0.8, edgecolors=colour, facecolors=face)
     ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(max(1, len(names)) - 0.5, -0.5)
     ax.set_xlim(-1.05 * _WIDEST, 1.05 * _WIDEST)
     ax.set_xlabel("difference from the expected value / tolerance (beyond 3: drawn at 3)")

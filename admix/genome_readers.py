@@ -11,7 +11,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
+import stat
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -41,6 +44,9 @@ MAP_FORMATS = ("hapmap", "plink")
 ELEMENTS_FORMATS = ("bed", "gff3")
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+MAX_UNPACKED = 64_000_000
+"""Bytes of text that a packed file may hold beyond a hundred times its size, and that a pipe may give."""
+_CHROM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.*:+-]{0,63}")
 _NOT_DATA = re.compile(rb"^(?:#.*|track\b.*|browser\b.*|[ \t\f\v]+)$", re.MULTILINE)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HAPMAP_COLUMNS = {
@@ -159,6 +165,9 @@ def read_map(path: AnyPath, map_format: str = "hapmap", lengths: Mapping[str, in
     kinds = {"chrom": "name", "bp": "integer", "cM": "number", "rate": "number"}
     column = source.columns({name: (at, kinds[name]) for name, at in layout.items()}, header)
     chroms, chrom = _chromosomes(column["chrom"])
+    # they become names of files
+    fit = np.array([_CHROM_NAME.fullmatch(name) is not None for name in chroms])
+    source.require(fit[chrom], column["chrom"], "a chromosome's name: up to 64 letters, digits, _ . * : + and -")
     bp, cm = column["bp"], column["cM"]
 
     limit = np.array([(lengths or {}).get(name, MAX_BP) for name in chroms], dtype=np.int64)
@@ -343,10 +352,17 @@ def _content(path: AnyPath) -> bytes:
     opener = _OPENERS.get(Path(fspath(path)).suffix, open)
     try:
         with opener(path, "rb") as stream:
-            return stream.read()
+            status = os.stat(path)
+            regular = stat.S_ISREG(status.st_mode)
+            # a few bytes can unpack to all of the memory, and a device never ends
+            most = status.st_size if regular and opener is open else MAX_UNPACKED + 100 * regular * status.st_size
+            data: bytes = stream.read(most + 1)
+            if len(data) > most:
+                raise InputError(fspath(path), f"more than {most / 1e6:,.0f} MB of text", "no more than that")
+            return data
     except FileNotFoundError:
         raise InputError(fspath(path), allowed="an existing file; there is none of this name") from None
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
         raise InputError(fspath(path), str(error), "a file that can be read") from error
 
 
@@ -393,19 +409,21 @@ class _Source:
         kinds = {"name": "str", "integer": "int64", "number": "float64"}
         ordered = sorted(layout, key=lambda name: layout[name][0])
         try:
-            frame = pd.read_csv(
-                io.BytesIO(self._text),
-                sep=separator or r"\s+",
-                header=None,
-                skiprows=self._header_lines(),
-                usecols=[layout[name][0] for name in ordered],
-                names=ordered,
-                index_col=False,
-                dtype={name: kinds[layout[name][1]] for name in ordered},
-                na_filter=False,
-                quoting=3,
-                engine="c",
-            )
+            # a number that fits no int64 is told by `_explain`, not by a warning of NumPy's
+            with np.errstate(invalid="ignore"):
+                frame = pd.read_csv(
+                    io.BytesIO(self._text),
+                    sep=separator or r"\s+",
+                    header=None,
+                    skiprows=self._header_lines(),
+                    usecols=[layout[name][0] for name in ordered],
+                    names=ordered,
+                    index_col=False,
+                    dtype={name: kinds[layout[name][1]] for name in ordered},
+                    na_filter=False,
+                    quoting=3,
+                    engine="c",
+                )
         except pd.errors.EmptyDataError:
             raise InputError(self.name, "no line of data", "at least one") from None
         except (ValueError, OverflowError, pd.errors.ParserError) as error:

@@ -208,7 +208,7 @@ class RunWriter:
         self.force = force
         self._open = False
         number = 0
-        with _os_errors(self.out.parent):
+        with os_errors(self.out.parent):
             self.out.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 suffix = f"-{number}" if number else ""
@@ -264,7 +264,7 @@ class RunWriter:
         if pure.is_absolute() or ".." in pure.parts or not pure.parts or name == MANIFEST:
             raise ValueError(f"not a name inside the run directory: {name!r}")
         path = self.partial / pure
-        with _os_errors(self.out / pure):
+        with os_errors(self.out / pure):
             path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -294,7 +294,7 @@ class RunWriter:
     def _writing(self, name: str) -> Iterator[IO[str]]:
         path = self.path(name)
         try:
-            with _os_errors(self.out / name), open(path, "w", encoding="utf-8", newline="\n") as handle:
+            with os_errors(self.out / name), open(path, "w", encoding="utf-8", newline="\n") as handle:
                 yield handle
                 handle.flush()
                 os.fsync(handle.fileno())
@@ -321,7 +321,7 @@ class RunWriter:
         if absent:
             raise RunError(str(self.out), f"cannot be sealed: {', '.join(absent)} not written")
         files: dict[str, dict[str, object]] = {}
-        with _os_errors(self.out):
+        with os_errors(self.out):
             for path in sorted(self.partial.rglob("*")):
                 name = path.relative_to(self.partial).as_posix()
                 if path.is_file():
@@ -329,11 +329,11 @@ class RunWriter:
                     if not name.startswith(UNSEALED):
                         files[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
         manifest = {"schema": SCHEMA_NAME, "schema_version": SCHEMA_VERSION, "files": files}
-        with _os_errors(self.out / MANIFEST), open(self.partial / MANIFEST, "w", encoding="utf-8") as handle:
+        with os_errors(self.out / MANIFEST), open(self.partial / MANIFEST, "w", encoding="utf-8") as handle:
             handle.write(json.dumps(manifest, indent=2) + "\n")
             handle.flush()
             os.fsync(handle.fileno())
-        with _os_errors(self.out):
+        with os_errors(self.out):
             for folder in [*(p for p in self.partial.rglob("*") if p.is_dir()), self.partial]:
                 _sync(folder)
         self._swap()
@@ -456,6 +456,9 @@ def read_run(path: str | Path, *, sealed: bool = True) -> Run:
     """
     path = Path(path)
     if not path.is_dir():
+        if unfinished_folder(path).is_dir():
+            rule = f"a complete run; this one was stopped, and 'admix run --resume {path}' goes on with it"
+            raise InputError("run directory", str(path), rule)
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         name = nearest(path.name, [p.name for p in beside if p.is_dir()])
         raise InputError("run directory", str(path), "an existing run directory", name)
@@ -466,6 +469,13 @@ def read_run(path: str | Path, *, sealed: bool = True) -> Run:
     manifest = _read_json(path / MANIFEST)
     if manifest.get("schema") != SCHEMA_NAME or not isinstance(manifest.get("files"), dict):
         raise InputError("run directory", str(path), f"a directory whose {MANIFEST} was written by admix run")
+    for name, entry in manifest["files"].items():
+        # they are joined to the directory's path
+        pure = PurePosixPath(name)
+        inside = not pure.is_absolute() and ".." not in pure.parts and bool(pure.parts) and "\0" not in name
+        if not inside or not isinstance(entry, dict) or not {"sha256", "bytes"} <= set(entry):
+            rule = "names of files inside the directory, each with sha256 and bytes"
+            raise InputError(f"{path / MANIFEST}: files", name, rule)
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(f"{path / MANIFEST}: schema_version", version, f"{SCHEMA_VERSION} (this admix)")
@@ -537,7 +547,7 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise RunError(str(path), f"not readable JSON ({error})") from error
     if not isinstance(value, dict):
         raise RunError(str(path), "not a JSON object")
@@ -568,8 +578,14 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def unfinished_folder(out: str | Path) -> Path:
+    """Return the hidden folder beside a run directory in which the run is kept until it is complete."""
+    real = Path(os.path.realpath(out))
+    return real.parent / f".{real.name}.unfinished"
+
+
 @contextmanager
-def _os_errors(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError into one line that names `path`, the place the user asked for."""
     try:
         yield

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,11 @@ from admix.genome import Genome
 from admix.scenario import Scenario
 from admix.spectrum import StationarySpectrum
 from admix.theory import linked_spectrum
+
+BASE_BYTES = 3.5e8
+"""Memory of the program without any population."""
+SIDE_BY_SIDE_FROM = 2_000
+"""Individuals of a deme from which two branches run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,10 +357,24 @@ def _largest(plan: Plan) -> tuple[int, cost.Load]:
 
 def memory_bytes(plan: Plan) -> float:
     """Bytes of memory while the branches run."""
+    return BASE_BYTES + side_by_side(plan) * _branch_bytes(plan)
+
+
+def side_by_side(plan: Plan) -> int:
+    """Return how many branches of the native engine run at once: 2 where there are as many, threads for both, people
+    enough that the threads are not in each other's way, and memory (half of the machine's)."""
+    branches = len(plan.branches) * len(plan.twins) * plan.options.replicates
+    if branches < 2 or plan.threads < 2 or _largest(plan)[0] < SIDE_BY_SIDE_FROM:
+        return 1
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 2 if BASE_BYTES + 2 * _branch_bytes(plan) < machine / 2 else 1
+
+
+def _branch_bytes(plan: Plan) -> float:
     size, load = _largest(plan)
     planes = max(len(clock.sources()) for clock in plan.schedules.values())
     ticks = max(plan.last(b) - plan.schedules[b].first_pulse_tick() for b in plan.branches)
-    return 3.5e8 + cost.state_bytes(size, load, planes) + ticks * 2 * size * (2 if size < 65536 else 4)
+    return cost.state_bytes(size, load, planes) + ticks * 2 * size * (2 if size < 65536 else 4)
 
 
 def estimate(scenario: Scenario, options: RunOptions) -> Estimate:

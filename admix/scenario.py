@@ -154,13 +154,16 @@ class Start(Block):
 
 def _rising(words: str, low: int) -> BeforeValidator:
     def rises(value: Any) -> bool:
-        return all(type(item) is int and item >= low for item in value) and list(value) == sorted(set(value))
+        whole = all(type(item) is int and low <= item <= 10**7 for item in value)
+        return whole and list(value) == sorted(set(value))
 
     rule = Rule(words, lambda value: isinstance(value, list | tuple) and rises(value))
     return BeforeValidator(lambda value: tuple(rule(value)))
 
 
-Generations = Annotated[tuple[int, ...], _rising("a list of generations from 1 on, whole numbers in rising order", 1)]
+Generations = Annotated[
+    tuple[int, ...], _rising("a list of generations from 1 to 10,000,000, whole numbers in rising order", 1)
+]
 
 
 class Individuals(Block):

@@ -18,6 +18,8 @@ from admix.errors import InputError, nearest
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
+MAX_EVENTS = 30_000
+"""Values, beginnings and ends of blocks: far more than any scenario has, and read within two seconds."""
 
 Key = str | int
 
@@ -35,7 +37,7 @@ def read(content: str, name: str) -> Any:
     Raises
     ------
     InputError
-        If it is too large or too deep, has aliases, a key twice, or is no YAML at all.
+        If it is too large, too deep or too much, has aliases, a key twice, or is no YAML at all.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError
@@ -45,7 +47,7 @@ def read(content: str, name: str) -> Any:
         raise InputError(name, f"{len(content):,} characters", f"a scenario of up to {MAX_BYTES:,}")
     try:
         depth = 0
-        for event in YAML(typ="safe", pure=True).parse(content):
+        for number, event in enumerate(YAML(typ="safe", pure=True).parse(content)):
             kind = type(event).__name__
             depth += (kind in ("MappingStartEvent", "SequenceStartEvent")) - (
                 kind in ("MappingEndEvent", "SequenceEndEvent")
@@ -53,6 +55,10 @@ def read(content: str, name: str) -> Any:
             line = event.start_mark.line + 1
             if kind == "AliasEvent":
                 raise InputError(f"{name}:{line}", f"*{event.anchor}", "no YAML aliases: write the value out")
+            if kind == "ScalarEvent" and event.value == "<<" and not event.style:
+                raise InputError(f"{name}:{line}", "<<", "no merge keys: write the values out")
+            if number > MAX_EVENTS:
+                raise InputError(f"{name}:{line}", "more than that", f"up to {MAX_EVENTS:,} values, blocks and lists")
             if depth > MAX_DEPTH:
                 raise InputError(f"{name}:{line}", f"{depth} levels of nesting", f"at most {MAX_DEPTH} levels")
         value = YAML(typ="safe", pure=True).load(content)
@@ -70,6 +76,8 @@ def read(content: str, name: str) -> Any:
         raise InputError(name, _line(content, 0), f"YAML; {error}") from error
     for place, key in _strange_keys(value):
         raise InputError(place or name, key, "keys that are text")
+    if (half := _half_character(value)) is not None:
+        raise InputError(name, half, "text that UTF-8 can hold")
     return value
 
 
@@ -202,6 +210,17 @@ def _strange_keys(value: Any, place: str = "") -> Iterator[tuple[str, object]]:
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _strange_keys(item, f"{place}[{i}]")
+
+
+def _half_character(value: Any) -> str | None:
+    """Return a text that holds half a character (an escape such as \\ud800), None if there is none."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("ascii", "backslashreplace").decode()
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return next((found for part in parts if (found := _half_character(part)) is not None), None)
 
 
 def _line(content: str, number: int) -> str:

@@ -92,7 +92,8 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
                     writer.table(table, frame)
                 stems = {name.removesuffix(".tsv"): frame for name, frame in whole.items()}
                 writer.json("summary.json", results.summarise(stems, plan.scenario))
-                writer.text("scenario.yaml", run_plan.resolved(plan.scenario, plan.options).to_yaml())
+                text = run_plan.resolved(plan.scenario, plan.options).to_yaml()
+                writer.text("scenario.yaml", _scale_note(options.scale) + text)
             more: dict[str, Any] = {
                 "engine": ENGINE,
                 "slim": {"version": version, "path": slim, "history": options.history, "scale": options.scale},
@@ -108,6 +109,15 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
     finally:
         workers.close()
     return path
+
+
+def _scale_note(scale: float) -> str:
+    if scale == 1.0:
+        return ""
+    return (
+        f"# Made with --scale {scale:g}. Sizes, times, rates below are scaled. The map was {scale:g} times as long,\n"
+        "# which no scenario can say. To repeat the run, give --scale and the scenario that it was made from.\n"
+    )
 
 
 def _resolve(scenario: Scenario, options: RunOptions, version: str, progress: Progress | None = None) -> Plan:

@@ -151,8 +151,8 @@ def variants(key: str, *kinds: type[Block], plain: Any = None, words: str = "") 
 Name = Annotated[
     str,
     text(
-        "a name of letters, digits, _ . and -, starting with a letter or a digit",
-        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+        "a name of up to 100 letters, digits, _ . and -, starting with a letter or a digit",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}",
     ),
 ]
 Text = Annotated[str, text()]

@@ -53,6 +53,7 @@ __all__ = [
     "write",
 ]
 
+_MAX_DESCRIPTION = 100_000
 _AGAIN = "make the file again"
 _CHUNK = 1 << 16
 """tszip pads each column to whole chunks, and compresses larger ones harder: with its own choice of 2^23, writing takes
@@ -131,6 +132,7 @@ def load(path: str | Path) -> tskit.TreeSequence:
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 names = {Path(name).name for name in archive.namelist()}
+                _refuse_strange_arrays(archive, where)
             if not names & {"zarr.json", ".zgroup"}:
                 raise InputError(where, "a zip file that is no tree sequence", "a file that tszip made")
         ts = tszip.load(path)
@@ -143,6 +145,26 @@ def load(path: str | Path) -> tskit.TreeSequence:
         raise RunError(where, f"truncated or damaged ({reason})", f"copy it again, or {_AGAIN}") from error
     format_of(ts, where)
     return ts
+
+
+def _refuse_strange_arrays(archive: zipfile.ZipFile, where: str) -> None:
+    """Refuse arrays that are stored as anything but compressed numbers: zarr would unpickle objects, which runs code.
+
+    Raises
+    ------
+    InputError
+        For the first such array, and for an archive that unpacks to far more than it holds.
+    """
+    told = 0
+    for entry in archive.infolist():
+        name = Path(entry.filename).name
+        if name in (".zarray", "zarr.json", ".zmetadata"):
+            told += entry.file_size
+            if entry.file_size > _MAX_DESCRIPTION or told > 100 * _MAX_DESCRIPTION:
+                raise InputError(where, f"{told:,} bytes that describe arrays", "a file that tszip made")
+            about = archive.read(entry)
+            if b'"pickle"' in about or b'"|O"' in about or b'"object"' in about:
+                raise InputError(where, f"an array of objects ({entry.filename})", "arrays of numbers only")
 
 
 def admix_metadata(ts: tskit.TreeSequence) -> dict[str, Any] | None:

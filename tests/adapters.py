@@ -478,6 +478,32 @@ def see_rare(sample: Sample, part: tuple[int, int]) -> set[int]:
     return set(np.flatnonzero(seen).tolist())
 
 
+def pairs_of(sample: Sample, g: int) -> list[tuple[int, int]]:
+    """(axis, number) of the rare keys of a haplotype, as they stand there."""
+    return [divmod(key, 2**32) for key in sample.rare[g, : sample.n_rare[g]].tolist()]
+
+
+def spoilt_keys(sample: Sample, g: int) -> list[tuple[int, int]]:
+    """(place, wrong key) in the list of a haplotype, the end of it included."""
+    n = int(sample.n_rare[g])
+    row = sample.rare[g].tolist()
+    spoilt = [(n, 5)]
+    if n:
+        spoilt += [(0, row[0] + (1 << 32)), (n - 1, (row[n - 1] & ~0xFFFFFFFF) | (sample.capacity - 1))]
+    if n > 1:
+        spoilt += [(0, row[1]), (1, row[0])]
+    return spoilt
+
+
+def check_rare(sample: Sample, barred: Collection[int], part: tuple[int, int]) -> int:
+    flags = np.zeros(sample.capacity, np.uint8)
+    flags[list(barred)] = 2
+    axis = np.zeros(sample.capacity, np.uint32)
+    for m in {m for h in sample.haplotypes for m in h}:
+        axis[m.number] = m.axis
+    return int(call(cohort_kernels.check_rare, span(*part), sample.rare, sample.n_rare, axis, flags))
+
+
 def count_bits(
     rows: Sequence[Iterable[int]], n_words: int, take: Sequence[int], part: tuple[int, int]
 ) -> dict[int, int]:

@@ -424,6 +424,15 @@ def see_rare(haplotypes: Iterable[Iterable[Mutation]]) -> set[int]:
     return {m.number for haplotype in haplotypes for m in haplotype}
 
 
+def check_rare(lists: Iterable[Sequence[tuple[int, int]]], axis: Mapping[int, int], barred: Collection[int]) -> int:
+    """First of the lists of (position, number) that is not sorted, has a wrong position or a barred number, or -1."""
+    for g, pairs in enumerate(lists):
+        lawful = list(pairs) == sorted(set(pairs))
+        if not lawful or any(number in barred or axis.get(number) != at for at, number in pairs):
+            return g
+    return -1
+
+
 def count_bits(rows: Iterable[Collection[int]]) -> Counter[int]:
     """How many rows have each bit set."""
     return Counter(i for row in rows for i in row)

@@ -398,7 +398,7 @@ def test_a_quick_run_measures_each_thing_before_any_twice():
     assert [t.round for t in tasks] == sorted(t.round for t in tasks)
     assert len({t.id for t in tasks}) == len(tasks)
     first = {t.label for t in tasks if t.group == "common" and t.round == 0}
-    assert first == {*list(plan.NATIVE)[:4], plan.SLIM, plan.SLIM_TREES, plan.FWDPY11}
+    assert first == {*list(plan.NATIVE)[:4], plan.SLIM, plan.SLIM_TREES}
 
 
 def test_engines_are_measured_in_turn():

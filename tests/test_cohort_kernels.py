@@ -160,6 +160,30 @@ def test_count_and_see_rare(sample: kernel.Sample) -> None:
         assert kernel.see_rare(sample, part) == ref.see_rare(sample.lists[part[0] : part[1]])
 
 
+def test_check_rare(sample: kernel.Sample) -> None:
+    """Good lists pass; one with an id that is barred, out of order, at a wrong place or without end is found."""
+    n = len(sample.haplotypes)
+    axis = {m.number: m.axis for h in sample.haplotypes for m in h}
+
+    def expected(barred: tuple[int, ...], part: tuple[int, int]) -> int:
+        rows = [kernel.pairs_of(sample, g) for g in range(*part)]
+        found = ref.check_rare(rows, axis, barred)
+        return found if found < 0 else part[0] + found
+
+    assert kernel.check_rare(sample, (), (0, n)) == expected((), (0, n)) == -1
+    for number in axis:
+        for part in [(0, n), (1, 3)]:
+            assert kernel.check_rare(sample, (number,), part) == expected((number,), part)
+    for g in range(n):
+        k = int(sample.n_rare[g])
+        for at, value in kernel.spoilt_keys(sample, g):
+            kept = sample.rare[g, at]
+            sample.rare[g, at] = value
+            found = kernel.check_rare(sample, (), (0, n))
+            assert found == (g if at == k else expected((), (0, n))) == g
+            sample.rare[g, at] = kept
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 254, 255, 256, 510, 511, 600])
 def test_count_bits(n: int) -> None:
     """Around 255 rows, where a kernel that counts in planes has to carry over; one bit is set in all rows."""

@@ -307,7 +307,8 @@ def test_the_page_in_a_browser(run, tmp_path):
                     " s.dispatchEvent(new Event('change')); })()")  # fmt: skip
         assert "chromosome 22" in browser.ask("document.getElementById('genome-archaic').layout.xaxis.title.text")
         browser.ask(
-            "(() => { const s = document.querySelector('.chooser'); s.value = '2'; s.dispatchEvent(new Event('change')); })()"
+            "(() => { const s = document.querySelector('.chooser'); s.value = '2';"
+            " s.dispatchEvent(new Event('change')); })()"
         )
         assert browser.ask("Array.from(document.querySelectorAll('.person')).map((p) => p.hidden)") == [
             True,

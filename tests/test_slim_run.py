@@ -126,10 +126,13 @@ def test_a_scaled_run_is_half_as_long_and_warned_of(tmp_path, cache, monkeypatch
     YAML().dump(TREE, tmp_path / "small.yaml")
     words = ["run", "--scenario", tmp_path / "small.yaml", "--engine", "slim", "--cache-dir", cache]
     words += ["--out", tmp_path / "run", "--scale", "2"]
+    assert admix(monkeypatch, *words, "--no-trees", "--dry-run") == 0
+    assert "generation 16 of" in capsys.readouterr().out
     assert admix(monkeypatch, *words, "--no-trees") == 0
     assert "--scale 2: rescaling keeps the number of differences" in capsys.readouterr().err
     run = results.read_run(tmp_path / "run")
     assert results.validate_run(run.path) == [] and run.provenance["slim"]["scale"] == 2
+    assert (run.path / "scenario.yaml").read_text().startswith("# Made with --scale 2.")
     table = run.table("trajectory")
     assert table["generation"].max() == 16 and set(table["n_individuals"]) == {20}
     assert sorted(set(table["years_bp"]))[:3] == [0, 2, 4]

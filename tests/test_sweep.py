@@ -40,8 +40,8 @@ def identity(point):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"parameters": []}, "parameters: got []; allowed: a list of at least one block"),
-        ({"paramters": []}, "paramters: got []; allowed: only the keys name, .*did you mean parameters"),
+        ({"parameters": []}, r"parameters: got \[\]; allowed: a list of at least one block"),
+        ({"paramters": []}, r"paramters: got \[\]; allowed: only the keys name, .*did you mean parameters"),
         ({"parameters": [{"name": "a", "field": "pulse.share", "values": []}]}, r"parameters\[0\].values: got \[\]"),
         (
             {"parameters": [{"name": "a", "field": "pulse.share", "values": [0.1, 0.1]}]},

@@ -18,11 +18,12 @@ from admix import simulate
 from admix.cache import Cache
 from admix.cli import app
 from admix.cli_process import execute
-from admix.errors import RunError
+from admix.errors import InputError, RunError
 from admix.results import read_run
 from admix.run_plan import RunOptions
 from admix.sweep import collect, figures, grid, local, plan, plots
 from admix.sweep.crew import Crew
+from admix.sweep.estimate import Cost
 from admix.sweep.point import Bench
 from admix.sweep.store import Store
 
@@ -100,6 +101,22 @@ def execute_plan(made, folder, processes=3, cores=4):
     return outcome, said
 
 
+def test_progress_counts_histories_by_their_cost(pretended, tmp_path):
+    size = {"name": "size", "field": "demography.demes.archaic.epochs[0].start_size", "values": [12, 14]}
+    made, folder = prepared(tmp_path, parameters=[PARAMETERS[0], size])
+    count, told = len(made.points), []
+    cost = Cost(
+        stages={}, histories=dict.fromkeys(range(len(made.histories)), 30.0),
+        points=dict.fromkeys(range(count), 2.0), memory_bytes=1e8,
+    )  # fmt: skip
+    given = {"processes": 1, "cores": 1, "say": print, "report": lambda *some: told.append(some[:2])}
+    local.run(made, folder, tmp_path / "cache", cost=cost, **given)
+    total = 30.0 * len(made.histories) + 2.0 * count
+    assert {of for _, of in told} == {total} and told[-1][0] == pytest.approx(total)
+    steps = sorted({round(b - a, 6) for (a, _), (b, _) in zip([(0, 0), *told], told, strict=False)})
+    assert steps == [2.0, 30.0]
+
+
 @pytest.mark.parametrize(("processes", "cores"), [(1, 1), (1, 4), (2, 3), (4, 4)])
 def test_every_stage_once_and_never_more_threads_than_cores(pretended, tmp_path, processes, cores):
     size = {"name": "size", "field": "demography.demes.archaic.epochs[0].start_size", "values": [12, 14, 16]}
@@ -144,7 +161,7 @@ def test_a_nearly_full_directory_is_refused_before_anything_runs(pretended, monk
     usage = namedtuple("usage", "total used free")(1, 1, 10**6)
     monkeypatch.setattr(local.shutil, "disk_usage", lambda path: usage)
     Pretence.latest = None
-    with pytest.raises(RunError, match="1 MB are free and about 200 MB are needed"):
+    with pytest.raises(InputError, match="1 MB are free and about 200 MB are needed"):
         execute_plan(made, folder)
     assert Pretence.latest is None
 

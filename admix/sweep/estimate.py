@@ -8,6 +8,7 @@ from pathlib import Path
 
 from admix import run_plan
 from admix.cache import Cache
+from admix.cost import SCALING
 from admix.sweep.plan import Parts, SweepPlan
 from admix.sweep.point import missing_stages
 
@@ -21,9 +22,11 @@ POINT_SECONDS = 0.3
 class Cost:
     """Seconds on one core, and bytes of the largest point.
 
-    ``histories`` and ``points`` are by number in the plan, and hold only what is missing.
+    ``histories`` and ``points`` are by number in the plan, ``stages`` (of which histories consist) by cache key; all
+    hold only what is missing.
     """
 
+    stages: dict[str, float]
     histories: dict[int, float]
     points: dict[int, float]
     memory_bytes: float
@@ -34,8 +37,8 @@ class Cost:
         return sum(self.histories.values()) + sum(self.points.values())
 
     def wall_seconds(self, cores: int) -> float:
-        """Seconds with this many cores, if all of them have work to the end."""
-        return self.core_seconds / cores
+        """Seconds with this many cores that share a memory, if all of them have work to the end."""
+        return self.core_seconds / (1 + SCALING * (cores - 1))
 
 
 def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
@@ -50,7 +53,7 @@ def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
     each: dict[int, float] = {}
     points: dict[int, float] = {}
     memory = 0.0
-    told: set[str] = set()
+    stages: dict[str, float] = {}
     for i, point in enumerate(plan.points):
         if point.key in done:
             continue
@@ -64,11 +67,11 @@ def cost(plan: SweepPlan, done: set[str], cache_dir: Path) -> Cost:
                 spectrum = resolved.spectrum
             run_plan.share_spectrum(resolved, spectrum)
             # a stage that histories share is counted for the first of them
-            missing = set(missing_stages(plan, number, cache)) - told
-            told |= missing
+            missing = [key for key in missing_stages(plan, number, cache) if key not in stages]
+            stages |= {key: run_plan.stages_seconds(resolved, {key}) for key in missing}
             if missing:
-                histories[number] = run_plan.stages_seconds(resolved, missing)
+                histories[number] = sum(stages[key] for key in missing)
             each[number] = POINT_SECONDS + sum(seconds for _, seconds in run_plan.work(resolved)[1])
             memory = max(memory, run_plan.memory_bytes(resolved))
         points[i] = each[number]
-    return Cost(histories=histories, points=points, memory_bytes=memory)
+    return Cost(stages=stages, histories=histories, points=points, memory_bytes=memory)

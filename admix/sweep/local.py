@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from admix.cache import Cache
-from admix.errors import RunError
+from admix.errors import InputError
 from admix.sweep import plan as plans
 from admix.sweep.crew import Crew, Job
+from admix.sweep.estimate import Cost
 from admix.sweep.plan import SweepPlan
 from admix.sweep.point import Bench, missing_stages, reason
 from admix.sweep.store import Store
 
 __all__ = ["Outcome", "run", "worker"]
 
-Report = Callable[[int, int, str], None]
-"""``report(points done, points to do, note)``."""
+Report = Callable[[float, float, str], None]
+"""``report(done, to do, note)``, in seconds of one core where they are known, else in points."""
 ROW_BYTES = 110
 """A generation of a trajectory in a result file."""
 _SPARE_BYTES = 2e8
@@ -82,16 +83,19 @@ def worker(folder: Path, cache_dir: Path) -> Callable[[Job], str]:
 
 def run(
     plan: SweepPlan, folder: Path, cache_dir: Path, *, processes: int, cores: int, report: Report,
-    say: Callable[[str], None],
+    say: Callable[[str], None], cost: Cost | None = None,
 ) -> Outcome:  # fmt: skip
     """Simulate all points that have no result; the plan is in `folder`.
 
-    A point or a history that fails is put down as such, and the others go on.
+    A point or a history that fails is put down as such, and the others go on. `cost` is for the reports: without it
+    histories count for nothing.
 
     Raises
     ------
+    InputError
+        If the results will not fit into the directory.
     RunError
-        Where the directory is full or can't be written.
+        If the directory can't be written.
     KeyboardInterrupt
         On SIGINT or SIGTERM; what is finished is kept, and a history under way is saved in the cache.
     """
@@ -110,7 +114,12 @@ def run(
     queue = _Queue(waiting, held, ready)
     crew = Crew(min(processes, len(missing)), worker, folder, cache_dir)
 
+    points = dict.fromkeys(missing, 1.0) if cost is None else {i: cost.points.get(i, 0.0) for i in missing}
+    histories = {} if cost is None else {number: cost.histories.get(number, 0.0) for number in waiting}
+    total, spent = sum(points.values()) + sum(histories.values()), 0.0
+
     def end(kind: str, number: int, fault: str) -> None:
+        nonlocal spent
         if kind == "point":
             outcome.finished += not fault
             blamed = [number] if fault else []
@@ -123,12 +132,15 @@ def run(
             for other in queue.waiting:
                 queue.waiting[other] = missing_stages(plan, other, cache)
         outcome.failed += len(blamed)
+        ended = {number, *blamed} if kind == "point" else set(blamed)
+        spent += sum(points[i] for i in ended) + (histories.get(number, 0.0) if kind == "history" else 0.0)
         for i in blamed:
             store.blame(plan.points[i].key, f"history: {fault}" if kind == "history" else fault)
         if fault:
             what = f"point {number}" if kind == "point" else f"the history of {len(blamed)} points"
             say(f"{what} failed: {fault}")
-        report(outcome.finished + outcome.failed, len(missing), f"{outcome.failed} failed" if outcome.failed else "")
+        note = f"{outcome.finished} finished" + (f", {outcome.failed} failed" if outcome.failed else "")
+        report(spent, max(total, 1e-9), note)
 
     try:
         while True:
@@ -160,4 +172,4 @@ def _check_room(plan: SweepPlan, folder: Path, count: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         what = f"{free / 1e6:,.0f} MB are free and about {need / 1e6:,.0f} MB are needed"
-        raise RunError(str(folder), what, "make room, or choose another directory with --out")
+        raise InputError("--out", str(folder), f"a directory with room for the results: {what}")

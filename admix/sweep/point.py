@@ -12,23 +12,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from admix import run_plan
 from admix.cache import Cache, content_key
-from admix.engines.native.branch import Branch, BranchPlan
+from admix.engines.native.branch import Branch, BranchPlan, Records
 from admix.engines.native.history import History
+from admix.engines.native.snapshot import Arrays
 from admix.engines.native.workers import Workers
-from admix.errors import AdmixError
+from admix.errors import AdmixError, RunError
 from admix.run_record import frames
 from admix.spectrum import StationarySpectrum
 from admix.sweep.plan import Parts, Point, SweepPlan
 from admix.sweep.store import Store
 
-__all__ = ["Bench", "missing_stages", "reason"]
+__all__ = ["UNFINISHED", "Bench", "missing_stages", "reason"]
 
 Report = Callable[[float, str], None]
+UNFINISHED = "unfinished"
+"""Where in the directory of a sweep the states of points are that a signal stopped, by key."""
 TRAJECTORY = (
     "source", "deme", "generation", "years_bp", "n_individuals", "ancestry_mean", "ancestry_sd", "ancestry_functional",
     "ancestry_far", "log_fitness_mean", "load_archaic",
@@ -65,8 +67,31 @@ class Bench:
         self.plan = plan
         self.store = Store(folder)
         self.cache_dir = cache_dir
+        self.unfinished = Cache(folder / UNFINISHED)
         self._parts = Parts()
         self._spectrum: tuple[str, StationarySpectrum] | None = None
+
+    def stage(self, key: str, threads: int) -> None:
+        """Simulate one stage of a history, whose ancestor the cache holds.
+
+        Raises
+        ------
+        RunError
+            If the ancestor is not there.
+        """
+        number = next(i for i, h in enumerate(self.plan.histories) if key in dict(h.stages).values())
+        point = next(point for point in self.plan.points if point.history == number)
+        workers = Workers(threads)
+        try:
+            resolved = self._resolved(point, threads)
+            (stages,) = resolved.stages.values()
+            ancestor, *lineages = stages
+            wanted = [stage for stage in lineages if stage.key == key]
+            if wanted and not resolved.cache.has(ancestor.key):
+                raise RunError(f"stage {key[:12]}", "its ancestor is not in the cache", "it is simulated first")
+            self._history(resolved, point, workers).make([ancestor, *wanted], ancestor_too=not wanted)
+        finally:
+            workers.close()
 
     def history(self, number: int, threads: int, report: Report = lambda done, note: None) -> None:
         """Simulate what the cache does not hold of a history."""
@@ -100,7 +125,7 @@ class Bench:
                     spread_generations=sampling.spread_generations, samples={},
                 ),
             )  # fmt: skip
-            tables = frames(resolved.genome, branch.run(lineages, report))
+            tables = frames(resolved.genome, self._play(point, branch, lineages, report))
         finally:
             workers.close()
         result: dict[str, Any] = {
@@ -111,6 +136,11 @@ class Bench:
         for table, columns in (("trajectory", TRAJECTORY), ("pulse", PULSE), ("ancestors", ANCESTORS)):
             result[table] = _columns(tables[f"{table}.tsv"], columns)
         self.store.keep(point.key, result | {"seconds": round(time.monotonic() - began, 3), "threads": threads})
+        self.unfinished.drop_checkpoint(point.key)
+
+    def _play(self, point: Point, branch: Branch, lineages: list[Arrays], report: Report) -> Records:
+        """Run a branch, from where it was saved if it was."""
+        return branch.run(lineages, report, _Kept(self.unfinished, point.key))
 
     def _resolved(self, point: Point, threads: int) -> run_plan.Plan:
         scenario = self.plan.scenario(point)
@@ -119,24 +149,44 @@ class Bench:
         resolved = run_plan.resolve(scenario, options, genome=genome, tables=tables)
         return resolved
 
-    def _lineages(
-        self, plan: run_plan.Plan, point: Point, workers: Workers, report: Report
-    ) -> list[dict[str, np.ndarray]]:
+    def _history(
+        self, plan: run_plan.Plan, point: Point, workers: Workers, report: Report = lambda done, note: None
+    ) -> History:
         ((name, burnin),) = plan.stages
-        stages = plan.stages[name, burnin]
+        ancestor = plan.stages[name, burnin][0]
 
         def spectrum() -> StationarySpectrum:
             # takes seconds, and is the same for all burn-ins of a history
-            key = content_key([run_plan.tables_key(plan.genome, plan.tables), stages[0].content["sizes"][0][0]])
+            key = content_key([run_plan.tables_key(plan.genome, plan.tables), ancestor.content["sizes"][0][0]])
             if self._spectrum is None or self._spectrum[0] != key:
                 self._spectrum = key, plan.spectrum
             return self._spectrum[1]
 
-        made = History(
+        return History(
             plan.schedules[name], plan.tables, workers, plan.cache,
             lambda stage, done, note: report(done, f"{stage}, burn-in {burnin}"), spectrum,
-        ).make(stages)  # fmt: skip
+        )  # fmt: skip
+
+    def _lineages(self, plan: run_plan.Plan, point: Point, workers: Workers, report: Report) -> list[Arrays]:
+        (stages,) = plan.stages.values()
+        made = self._history(plan, point, workers, report).make(stages)
         return [made[stage.name][0] for stage in stages[1:]]
+
+
+class _Kept:
+    """The state of a point under way (`admix.engines.native.branch_state.Keeper`)."""
+
+    def __init__(self, states: Cache, key: str) -> None:
+        self._states, self._key = states, key
+
+    def load(self) -> Arrays | None:
+        """Return what was saved last, None where nothing was."""
+        found = self._states.load(self._key, checkpoint=True)
+        return None if found is None else found[0]
+
+    def save(self, arrays: Arrays, title: str) -> None:
+        """Keep a state instead of the last one."""
+        self._states.save(self._key, arrays, {"title": title}, checkpoint=True)
 
 
 def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -43,6 +43,10 @@ class Store:
         """Keys of the points that have a result."""
         return self._keys("results")
 
+    def has(self, key: str) -> bool:
+        """Has this point a result?"""
+        return self._file("results", key).is_file()
+
     def failed(self) -> set[str]:
         """Keys of the points whose last attempt failed."""
         return self._keys("errors") - self.finished()

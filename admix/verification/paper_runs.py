@@ -24,6 +24,9 @@ from admix.verification.checks import Row, register
 from admix.verification.verdicts import Wrong, range_rows
 
 Options = Mapping[str, Any]
+JURIC = "Juric et al. 2016, doi:10.1371/journal.pgen.1006340"
+PLATEAU = 2.35 / 9.93
+"""Share left in the farthest fifth of gap markers, Petr et al. 2019."""
 CDS_ONLY = (
     "a load in coding sequence alone removes ancestry from it (Petr et al. 2019 find about 0.8 in simulations), which"
     " is not what is measured: regulatory sequence, or less load in coding sequence, is needed"
@@ -42,9 +45,9 @@ class Simulated:
         rows = self.trajectory[self.trajectory["generation"] == generation].sort_values("replicate")
         return rows[name].to_numpy(dtype=np.float64)
 
-    def read_at(self, S: float, generation: int) -> float:
-        """Return the share at a generation, read at a cost S from the regression of ln p on S over replicates."""
-        fit = stats.linregress(self.S, np.log(self.column("ancestry_mean", generation)))
+    def read_at(self, S: float, generation: int, name: str = "ancestry_mean") -> float:
+        """Return a share at a generation, read at a cost S from the regression of ln p on S over replicates."""
+        fit = stats.linregress(self.S, np.log(self.column(name, generation)))
         return float(np.exp(fit.intercept + fit.slope * S))
 
 
@@ -98,6 +101,27 @@ def petr_rows(runs: Simulated) -> list[Row]:
     rows += range_rows(
         "petr2019-runs: P4", "change far from exons, generation 20 to 2,200", far[2] / far[1] - 1, -0.03, 0.03, PETR,
         STATED, Wrong("from generation 2", far[2] / far[0] - 1), n=n,
+    )  # fmt: skip
+    first, end = 1, 2200
+    left, none = (
+        runs.read_at(S, end, "ancestry_far") / float(runs.column("ancestry_far", first).mean())
+        for S in (S_PETR, 1.3 * S_PETR)
+    )
+    rows += range_rows(
+        "petr2019-runs: J2", "far from exons, share left in generation 2,200, read at S = 0.766", left, 0.9 * PLATEAU,
+        1.1 * PLATEAU, PETR, "10 %", Wrong("S a third larger", none), n=n,
+    )  # fmt: skip
+
+    def least_step(g: int) -> float:
+        inside, mean, far = (
+            float(runs.column(name, g).mean()) for name in ("ancestry_functional", "ancestry_mean", "ancestry_far")
+        )
+        return 100 * min(mean - inside, far - mean)
+
+    rows += range_rows(
+        "petr2019-runs: J2", "exons < all < far from exons, least step, % points, generation 2,200", least_step(end),
+        0.05, 1.0, JURIC, "rises with the distance; published steps are 0.16 and more",
+        Wrong("generation 2", least_step(2)), n=n,
     )  # fmt: skip
     rows += range_rows(
         "petr2019-runs: E3", "coding / gap, living people", ratio(2200), 0.85, 1.15, "f4 by annotation, " + PETR,

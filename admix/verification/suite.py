@@ -19,13 +19,13 @@ from typing import Any, cast
 from admix import __version__
 from admix.engines.native.history import RESULTS_VERSION
 from admix.errors import InputError, nearest
-from admix.verification import against_papers, against_theory, engines, paper_runs
+from admix.verification import against_papers, against_theory, engines, f4_runs, kim_runs, linked_loss, paper_runs
 from admix.verification.checks import REGISTRY, SUITES, Check, Row, write_rows
 from admix.verification.page import Finished, write_page
 
 __all__ = ["Outcome", "chosen", "run"]
 
-_ENTERED = (against_theory, against_papers, paper_runs, engines)
+_ENTERED = (against_theory, linked_loss, against_papers, paper_runs, kim_runs, f4_runs, engines)
 """The modules whose checks are in the registry."""
 
 

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from admix import seeds
+from admix.engines.native import history
 from admix.engines.native.ancestors import Ancestors
+from admix.engines.native.audit import Conservation, audit
+from admix.engines.native.branch_state import Keeper, pack_branch, unpack_branch
 from admix.engines.native.cohorts import plan_cohorts
 from admix.engines.native.history import REBALANCE_EVERY
 from admix.engines.native.pedigree import Pedigree, pass_down
@@ -18,7 +23,7 @@ from admix.engines.native.snapshot import Arrays, unpack_worlds
 from admix.engines.native.tables import Tables
 from admix.engines.native.workers import Workers
 from admix.engines.native.world import Cohort, World
-from admix.interrupts import deferred
+from admix.interrupts import Pending, deferred
 from admix.schedule import Pulse, Schedule
 
 SPREAD_BINS = 200
@@ -81,15 +86,40 @@ class Branch:
         self.sampled_marks: dict[tuple[int, int], np.ndarray] = {}
         """By (tick, deme): markers of the sampled haplotypes, uint64[planes, 2 individuals, words]."""
 
-    def run(self, lineages: Sequence[Arrays], report: Callable[[float, str], None]) -> Records:
-        """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse."""
+    def run(
+        self,
+        lineages: Sequence[Arrays],
+        report: Callable[[float, str], None],
+        keeper: Keeper | None = None,
+        pending: Pending | None = None,
+    ) -> Records:
+        """Play all ticks; ``lineages`` are the worlds (with their pedigrees) at the tick before the pulse.
+
+        With a ``keeper`` the state is saved every few minutes and on a signal, and a saved one is where it begins. In
+        another thread than the main one, ``pending`` says what signals have come in.
+
+        Raises
+        ------
+        InvariantError
+            If the state breaks a law that always holds.
+        KeyboardInterrupt
+            On SIGINT or SIGTERM, once the tick in hand is done and the state is saved.
+        """
         world, plan = self.world, self.plan
-        unpack_worlds(world, lineages)
-        if not world.selected:
-            world.strip()
-        since = 0
-        with deferred() as pending:
-            for tick in range(self.first, plan.last + 1):
+        kept = None if keeper is None else keeper.load()
+        if kept is None:
+            unpack_worlds(world, lineages)
+            if not world.selected:
+                world.strip()
+            begin, since = self.first, 0
+        else:
+            done_tick, since = unpack_branch(self, kept)
+            begin = done_tick + 1
+            del kept
+        conserved = Conservation()
+        saved = time.monotonic()
+        with deferred() if pending is None else nullcontext(pending) as pending:
+            for tick in range(begin, plan.last + 1):
                 cohorts = plan_cohorts(self.schedule, tick, self.needed[tick], self.generator, self.planes)
                 pulses = [p for p in self.schedule.pulses if p.tick == tick]
                 for pulse in pulses:
@@ -104,17 +134,33 @@ class Branch:
                     rows = np.stack([2 * who, 2 * who + 1], axis=1).ravel()
                     self.sampled_marks[tick, deme] = world.demes[deme].rows.marks[:, rows]
                 since = 0 if pulses else since + 1
+                stop = pending.signal is not None
+                due = stop or pending.save or time.monotonic() - saved > history.CHECKPOINT_SECONDS
+                look = since == 1 or tick % REBALANCE_EVERY == 0 or tick == plan.last or (due and keeper is not None)
                 if since in (1, 2, 4, 8, 16, 32, 64) or tick % REBALANCE_EVERY == 0:
-                    world.rebalance()
+                    world.rebalance(recount=look)
                 elif tick % _COLLECT_EVERY == 0:
                     world.collect()
-                done = (tick - self.first + 1) / (plan.last - self.first + 1)
-                report(done, f"generation {tick - self.first + 1:,} of {plan.last - self.first + 1:,}")
-                if pending.signal is not None:
+                if pulses:
+                    conserved.forget()
+                if look:
+                    audit(world, tick)
+                    conserved.look(world, tick)
+                note = f"generation {tick - self.first + 1:,} of {plan.last - self.first + 1:,}"
+                report((tick - self.first + 1) / (plan.last - self.first + 1), note)
+                if due and keeper is not None:
+                    keeper.save(pack_branch(self, tick, since), note)
+                    saved, pending.save = time.monotonic(), False
+                if stop:
                     break
         if pending.signal is not None:
             raise KeyboardInterrupt
-        self.records.ancestors = Ancestors(self, lineages).rows()
+        try:
+            self.records.ancestors = Ancestors(self, lineages).rows()
+        except KeyboardInterrupt:
+            if keeper is not None:
+                keeper.save(pack_branch(self, plan.last, since), "last generation")
+            raise
         return self.records
 
     def packed_pedigree(self) -> dict[str, np.ndarray]:

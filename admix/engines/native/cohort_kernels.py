@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from admix.engines.native.bits import LOW32, ONE, SHIFT6, lowest
+from admix.engines.native.bits import ALL, LOW32, ONE, SHIFT6, lowest
 from admix.engines.native.strands import PAD, fetch_row, insert_key, pad, word_sum
 
 _ZERO = np.uint64(0)
+HALF = np.uint64(32)
 TAGS = 1 << 14
 TAG_MASK = np.uint64(TAGS - 1)
 RARE = -1
@@ -120,6 +121,33 @@ def see_rare(span: Any, rare: Any, n_rare: Any, seen: Any) -> None:
     for g in range(span[0], span[1]):
         for i in range(n_rare[g]):
             seen[np.int64(rare[g, i] & LOW32)] = 1
+
+
+@njit(nogil=True, cache=True)
+def check_rare(span: Any, rare: Any, n_rare: Any, axis: Any, barred: Any) -> Any:
+    """Return the first row of the span whose list of rare keys is against the rules, -1 if there is none.
+
+    Keys ascend strictly, each has its mutation's position (``axis`` uint32[ids]), none is of an id that is ``barred``
+    (uint8[ids]: free, common or fixed), and a key of all ones ends the list.
+    """
+    for g in range(span[0], span[1]):
+        n = n_rare[g]
+        if n < 0 or n >= rare.shape[1]:
+            return np.int64(g)
+        before = _ZERO
+        bad = rare[g, n] != ALL
+        for i in range(n):
+            key = rare[g, i]
+            k = np.int64(key & LOW32)
+            if k >= axis.shape[0]:
+                bad = True
+            else:
+                bad |= barred[k] != 0 or np.uint64(axis[k]) != key >> HALF
+            bad |= i > 0 and key <= before
+            before = key
+        if bad:
+            return np.int64(g)
+    return np.int64(-1)
 
 
 @njit(nogil=True, cache=True)

@@ -19,6 +19,7 @@ import numpy as np
 from admix import seeds
 from admix.cache import Cache, content_key
 from admix.engines.native import start
+from admix.engines.native.audit import audit
 from admix.engines.native.cohorts import plan_cohorts
 from admix.engines.native.pedigree import Pedigree
 from admix.engines.native.snapshot import Arrays, pack_world, unpack_worlds
@@ -280,8 +281,9 @@ class History:
                     pedigree.add(tick, cohorts, parents)
                 elif tick == keep_from:
                     pedigree.sizes[tick] = {i: c.n for i, c in cohorts.items()}
-                if tick % REBALANCE_EVERY == 0 or tick == stage.last:
-                    world.rebalance()
+                look = tick % REBALANCE_EVERY == 0 or tick == stage.last
+                if look:
+                    world.rebalance(recount=True)
                 elif tick % _COLLECT_EVERY == 0:
                     world.collect()
                 if tick % _LOAD_EVERY == 0 or tick == stage.last:
@@ -292,9 +294,13 @@ class History:
                         f"tick {tick - stage.first + 1:,} of {stage.ticks:,}",
                     )
                 stop = pending.signal is not None
-                if tick < stage.last and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                due = stop or pending.save or time.monotonic() - saved > CHECKPOINT_SECONDS
+                due = due and tick < stage.last
+                if look or due:
+                    audit(world, tick)
+                if due:
                     self.cache.save(stage.key, *state(), checkpoint=True)
-                    saved = time.monotonic()
+                    saved, pending.save = time.monotonic(), False
                 if stop:
                     break
             arrays, meta = state()

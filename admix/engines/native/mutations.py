@@ -40,6 +40,11 @@ class Mutations:
         """How many ids can be taken before the table has to grow."""
         return len(self._free) - self._next
 
+    @property
+    def free(self) -> np.ndarray:
+        """Ids that nobody carries (int32)."""
+        return self._free[self._next :]
+
     def take(self, n: int) -> np.ndarray:
         """Return ``n`` free ids (int32); the table grows where it has too few."""
         if self.n_free < n:

@@ -17,6 +17,7 @@ from admix.engines.native.state import GRID_SHIFT, MAX_COMMON_EFFECT, Deme, Layo
 from admix.engines.native.strands import PAD
 from admix.engines.native.tables import Tables
 from admix.engines.native.workers import LIGHT, Workers
+from admix.errors import InvariantError
 
 COMMON = 0.015
 """Share of haplotypes above which a rare mutation becomes a common site ..."""
@@ -380,8 +381,14 @@ class World:
             used[deme.layout.ids] = used[deme.fixed] = True
         self.mutations.keep_only(used)
 
-    def rebalance(self) -> None:
-        """Choose every deme's common sites anew, move fixed mutations aside, free the ids of lost ones."""
+    def rebalance(self, *, recount: bool = False) -> None:
+        """Choose every deme's common sites anew, move fixed mutations aside, free the ids of lost ones.
+
+        Raises
+        ------
+        InvariantError
+            With ``recount``, if a mutation is not carried by as many haplotypes afterwards as before.
+        """
         used = np.zeros(self.mutations.capacity, bool)
         for deme in self.demes.values():
             counts = self.counts(deme.index)
@@ -391,7 +398,19 @@ class World:
             deme.rows, deme.layout, deme.fixed = self._merge(2 * deme.n, [part], deme.spare, counts)
             deme.spare = old if old.bits.shape == deme.rows.bits.shape else None
             self._set_fitness(deme)
+            if recount:
+                self._compare(deme, counts, self.counts(deme.index))
         self.mutations.keep_only(used)
+
+    def _compare(self, deme: Deme, before: np.ndarray, after: np.ndarray) -> None:
+        wrong = np.flatnonzero((before != after) | (before > 2 * deme.n))
+        if len(wrong):
+            i = int(wrong[0])
+            raise InvariantError(
+                "frequencies do not depend on where a mutation is kept", self.names[deme.index],
+                f"mutation {i} had {before[i]} copies among {2 * deme.n} haplotypes and has {after[i]} after recoding",
+                {"mutations": len(wrong), "id": i, "before": int(before[i]), "after": int(after[i])},
+            )  # fmt: skip
 
     def strip(self) -> None:
         """Take every mutation away; markers stay."""
