@@ -268,6 +268,22 @@ def draw_all(
     return saved
 
 
+def one(run: Run, name: str, *, style: str = "paper") -> Figure:
+    """Return one figure of a run; of a run with several sources, that of the first.
+
+    Raises
+    ------
+    InputError
+        If the run has no such figure, or the style is unknown.
+    """
+    there = available(run)
+    if name not in there:
+        raise InputError("figure", name, ", ".join(there), nearest(name, there))
+    _check_looks((), style)
+    with mpl.rc_context(cast(Any, _style(style))):
+        return next(iter(FIGURES[name](run).values()))
+
+
 def _check_looks(formats: Sequence[str], style: str) -> None:
     for form in formats:
         if form not in _METADATA:

@@ -2,6 +2,7 @@
 """The page of a run: what it says, that nothing in it is taken for HTML, and how it behaves in a browser."""
 
 import base64
+import gc
 import hashlib
 import json
 import re
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import small
 
-from admix import results, run_pages, scenario, simulate
+import admix
+from admix import cli, comparison, plots, results, run_pages, scenario, simulate
+from admix.cli_process import execute
 from admix.errors import InputError
 from admix.report import page, tracks
 from admix.report.html import data_block, fragment, tag
@@ -337,3 +340,117 @@ def test_the_page_on_a_phone_and_without_scripts(run):
             ".filter((image) => getComputedStyle(image).display !== 'none').length"
         )
         assert browser.ask(shown) == browser.ask("document.querySelectorAll('.still').length") > 3
+
+
+# ---- other ways to look at a run -----------------------------------------------------------------------
+
+
+def test_a_result(run, tmp_path):
+    result = admix.Result(run.path)
+    assert result.trajectory.equals(run.table("trajectory"))
+    assert result.answer == results.answer(run.summary)
+    assert result.answer in repr(result)
+    shown = result._repr_html_()
+    assert "<script" not in shown and "&lt;script&gt;" in shown
+    headline = result.headline.query("twin == 'none'").iloc[-1]
+    entry = next(e for e in run.summary["entries"] if e["twin"] == "none")
+    assert headline["ancestry"] == entry["ancestry"][-1]["mean"]
+    trees = result.trees()
+    assert list(trees) == ["21", "22"] and trees["22"].num_individuals >= 5
+    figure = result.plot("load", style="talk")
+    assert [ax.get_ylabel() for ax in figure.axes] == [
+        "mean log fitness (natural log)",
+        "load of archaic alleles (log fitness)",
+    ]
+    with pytest.raises(InputError, match="did you mean spread"):
+        result.plot("spreed")
+    assert result.save(tmp_path / "copy").summary == run.summary
+    with pytest.raises(InputError, match="nothing is yet"):
+        result.save(tmp_path / "copy")
+
+
+def test_simulate_from_python(run, monkeypatch):
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
+    made = small.scenario().with_(pulse=0.4)
+    cache = run.path.parent / "cache"
+    result = admix.simulate(made, generations=3, threads=1, cache_dir=cache)
+    assert result.trajectory["generation"].max() == 3
+    assert result.trajectory["ancestry_mean"].iloc[0] == pytest.approx(0.4, abs=0.02)
+    folder = result.path
+    del result
+    gc.collect()
+    assert not folder.exists()
+    with pytest.raises(InputError, match="did you mean seed"):
+        admix.simulate(made, sead=1)
+
+
+def test_changes_to_a_scenario():
+    reich = scenario.load("reich")
+    one = reich.with_(pulse=0.3, dominance=0.1)
+    assert [b.name for b in one.branches] == ["main"] and one.pulse[0].share == 0.3
+    assert one.to_tree()["selection"]["dominance"] == 0.1
+    assert [b.name for b in reich.with_(mutation_rate=7e-9).branches] == ["p10", "p20"]
+    assert reich.with_({"pulse[0].time": 50_000}).pulse[0].time == 50_000
+    assert reich.with_(chromosomes=("21", "22")).genome.chromosomes == ("21", "22")
+    assert scenario.load("reich") == reich
+    with pytest.raises(InputError, match="did you mean pulse"):
+        reich.with_(puls=0.1)
+    with pytest.raises(InputError, match="there are several"):
+        scenario.load("two-pulse").with_(pulse=0.1)
+
+
+def test_compare(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = comparison.table({"a": run, "b": run})
+    assert list(found["run"]) == ["a"] * 2 + ["b"] * 2
+    entry = run.summary["entries"][0]
+    assert found["ancestry"].iloc[0] == entry["ancestry"][-1]["mean"] and found["S"].iloc[0] == entry["S"]["mean"]
+    figure = plots.compare({"a": run, "b": run})[""]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")}
+    assert len(lines) == 4
+    assert any("no selection" in label for label in lines)
+    last = 100 * entry["ancestry"][-1]["mean"]
+    assert any(line.get_ydata()[-1] == pytest.approx(last) for line in lines.values())
+    relative = plots.compare({"a": run}, relative=True)[""].axes[0]
+    assert all(line.get_ydata()[0] == pytest.approx(100) for line in relative.get_lines())
+    assert execute(cli.app, ["compare", str(run.path), str(run.path), "--format", "svg", "-o", "out"]) == 0
+    assert (tmp_path / "out" / "comparison.svg").is_file()
+    assert "DNA, %" in capsys.readouterr().out
+    assert execute(cli.app, ["compare", str(run.path)]) == 2
+
+
+def test_names_of_directories_tell_them_apart(tmp_path):
+    assert comparison.names_of([tmp_path / "a" / "run", tmp_path / "b" / "run"]) == ["a/run", "b/run"]
+    assert comparison.names_of([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
+    assert len(set(comparison.names_of([tmp_path / "x", tmp_path / "x"]))) == 2
+
+
+def test_explain_and_report_on_the_command_line(run, tmp_path, capsys):
+    assert execute(cli.app, ["explain", str(run.path)]) == 0
+    assert "We simulated the scenario" in capsys.readouterr().out
+    assert execute(cli.app, ["explain", str(run.path), "--bibtex"]) == 0
+    assert capsys.readouterr().out.startswith("@software{admix,")
+    (tmp_path / "own.bed").write_text("chr21 20000000 21000000\n")
+    words = ["report", str(run.path), "--track", str(tmp_path / "own.bed"), "-o", str(tmp_path / "x.html"), "-q"]
+    assert execute(cli.app, words) == 0
+    made = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "The track own.bed was given by the user" in made
+    assert results.validate_run(run.path) == []
+
+
+@pytest.mark.parametrize("name", ["ancestors", "load", "genome"])
+def test_figures_hold_the_tables(run, name):
+    figure = plots.one(run, name)
+    ax = figure.axes[0]
+    if name == "ancestors":
+        widths = [bar.get_width() for bar in ax.patches]
+        entry = next(e for e in run.summary["entries"] if e["twin"] == "none")
+        wanted = [100 * v["mean"] for m, v in entry["ancestors"]["all"].items() if not m.endswith("_founders")]
+        np.testing.assert_allclose(sorted(widths), sorted(wanted))
+    elif name == "load":
+        rows = run.table("trajectory").query("twin == 'none'")
+        mean = rows.groupby("generation")["log_fitness_mean"].mean()
+        np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), mean)
+    else:
+        assert [t.get_text() for t in ax.get_yticklabels()] == ["21", "22"]
+        assert ax.get_xlabel() == "position (Mb)"
