@@ -54,6 +54,20 @@ def report(
       admix report runs/reich-s1
       admix report runs/reich-s1 --track neanderthal-segments.bed -o with-track.html
     """
+    from admix.sweep import plan as plans
+
+    if (Path(path) / plans.FILE).is_file():
+        if track is not None or out is not None:
+            raise InputError("report", path, "the directory of a run, with --track or --out")
+        from admix.cli_sweep_files import write_page
+        from admix.sweep import collect
+        from admix.sweep.store import Store
+
+        chosen = plans.read(Path(path))
+        place(path)
+        tell(str(write_page(chosen, collect.tables(chosen, Store(Path(path)))[0], Path(path))))
+        return
+
     from admix.report import page
     from admix.report.tracks import read_track
     from admix.results import read_run
