@@ -7,6 +7,7 @@ is quick.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -33,20 +34,22 @@ __all__ = ["app", "main"]
 
 STARTS = ("forward", "stationary")
 TWINS = ("neutral", "none")
+COMPLETE = "_ADMIX_COMPLETE"
+"""Variable by which a shell asks for completions (see ``admix --show-completion``)."""
 TREES_TO = ("pulse", "split")
 
 
-def _typer() -> typer.Typer:
+def _typer(*, completion: bool = False) -> typer.Typer:
     return typer.Typer(
         cls=CommandGroup,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
-app = _typer()
+app = _typer(completion=True)
 scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
@@ -56,6 +59,9 @@ sweep_app = _typer()
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    if COMPLETE in os.environ:
+        # a shell that wants to know how a word may end; typer answers it
+        app(prog_name="admix")
     sys.exit(execute(app, sys.argv[1:]))
 
 
@@ -68,6 +74,8 @@ def _root(
 
     A scenario, written in years, goes in. A directory with tables and pictures of Neanderthal ancestry
     through the generations comes out.
+
+    Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated.
 
     Example: admix run --scenario reich --seed 1
     """

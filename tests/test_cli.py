@@ -141,6 +141,16 @@ def test_version(admix: Screen, flag: str) -> None:
     assert admix.out == f"admix {__version__}\n"
 
 
+def test_a_shell_is_told_how_words_end() -> None:
+    code = "import sys; sys.argv = ['admix']; from admix.cli import main; main()"
+    asked = {"_ADMIX_COMPLETE": "complete_bash", "COMP_WORDS": "admix re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == ["report", "recapitate"]
+    assert done.stderr == ""
+
+
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     heavy = {"numba", "numpy", "pandas", "matplotlib", "msprime", "demes", "scipy", "rich.progress"}
     code = (

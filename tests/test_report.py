@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import chromium
 import numpy as np
+import pandas as pd
 import pytest
 import small
 
@@ -20,6 +21,7 @@ from admix.errors import InputError
 from admix.report import page, tracks
 from admix.report.html import data_block, fragment, tag
 from admix.report.references import bibtex, references
+from admix.report.sweep_page import write_sweep_report
 from admix.report.words import meaning, methods, question
 from admix.simulate import RunOptions
 from admix.summary import percent
@@ -454,3 +456,38 @@ def test_figures_hold_the_tables(run, name):
     else:
         assert [t.get_text() for t in ax.get_yticklabels()] == ["21", "22"]
         assert ax.get_xlabel() == "position (Mb)"
+
+
+def test_the_page_of_a_sweep(tmp_path):
+    table = pd.DataFrame(
+        {
+            "point": [0, 1, 2],
+            "N": [500, 500, 1000],
+            "share": [0.05, 0.1, 0.1],
+            "history": ["a", "a", "<b>"],
+            "source": "neanderthal",
+            "deme": "modern",
+            "requested": [0.05, 0.1, 0.1],
+            "realised": [0.05, 0.1, 0.1],
+            "fitness_archaic_relative": [0.4, 0.4, 0.7],
+            "ancestry_final": [0.01, 0.02, 0.04],
+            "generations": 100,
+        }
+    )
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "ridge.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    file = write_sweep_report(tmp_path, "<i>", "name: x </pre>", {"N": "Size <1>", "share": ""}, table, 5)
+    text = file.read_text(encoding="utf-8")
+    found = Elements(text)
+    assert found.open == [] and not found.all("i") and len(found.all("img")) == 1
+    words = "".join(found.words).replace("\u00a0", " ")
+    assert "lies between 1.0 % and 4.0 %, from pulses of 5.0 % to 10 %" in words
+    assert "3 points are finished. 2 points are not finished." in words and "Size <1>: 2 values, 500 to 1000" in words
+    chart = json.loads(re.search(r'id="charts">(.*?)</script>', text, re.DOTALL)[1])["charts"]["sweep-0"]
+    assert chart["x"] == [5.0, 10.0, 10.0] and chart["colour"] == [500.0, 500.0, 1000.0] and chart["by"] == "Size <1>"
+    assert chart["text"][2] == "Size <1> 1000, share 0.1; history <b>"
+    if chromium.PROGRAM is not None:
+        with chromium.Page() as browser:
+            browser.open(file)
+            assert browser.ask("document.querySelectorAll('#sweep-0 .point').length") == 3
+            assert browser.complaints == []
