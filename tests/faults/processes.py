@@ -27,11 +27,11 @@ SEVERAL = {
 # What the processes do besides `admix ...`: checkpoints every so many seconds, ticks that take a moment, no pictures.
 CHILD = """
 import sys, time
-from admix import plots
+from admix import run_pages
 from admix.engines.native import history
 from admix.engines.native.world import World
 history.CHECKPOINT_SECONDS, pause = float(sys.argv.pop(1)), float(sys.argv.pop(1))
-plots.draw_all = lambda *given: None
+run_pages.make = lambda path: None
 breed = World.breed
 def slowly(self, tick, cohorts):
     time.sleep(pause)

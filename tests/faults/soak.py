@@ -9,7 +9,7 @@ import processes
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from admix import plots, results, simulate
+from admix import results, run_pages, simulate
 from admix.engines.native import history
 from admix.engines.native.branch import Branch
 from admix.errors import InputError
@@ -131,7 +131,7 @@ def live(number, folder, *, engine="native", slim_path=None):
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    draw_all, plots.draw_all = plots.draw_all, lambda *given: None
+    make, run_pages.make = run_pages.make, lambda path: None
     options |= {"out": folder / "run", "cache_dir": folder / "cache", "threads": 1}
     if engine == "slim":
         options |= {"engine": engine, "slim_path": slim_path, "history": "native"}
@@ -154,7 +154,7 @@ def live(number, folder, *, engine="native", slim_path=None):
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:600]}"
     finally:
-        plots.draw_all = draw_all
+        run_pages.make = make
         shutil.rmtree(folder, ignore_errors=True)
 
 

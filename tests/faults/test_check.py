@@ -9,7 +9,7 @@ import processes
 import pytest
 import small
 
-from admix import plots, results, simulate
+from admix import results, run_pages, simulate
 from admix.cli import app
 from admix.cli_process import execute
 from admix.inspection import inspect
@@ -23,7 +23,7 @@ TREE = small.tree(**processes.SEVERAL)
 def made(tmp_path_factory):
     base = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         options = RunOptions(
             out=base / "run", cache_dir=base / "cache", threads=1, twin="neutral", replicates=2, keep_parents=True
         )

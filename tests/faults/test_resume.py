@@ -12,7 +12,7 @@ import pytest
 import small
 import tszip
 
-from admix import plots, results, scenario, simulate, unfinished
+from admix import results, run_pages, scenario, simulate, unfinished
 from admix.cli import app
 from admix.cli_process import execute
 from admix.engines.native import history
@@ -105,7 +105,7 @@ def file(tmp_path_factory):
 
 def finished_run(file, place, **changes):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         options = {"out": place / "out", "cache_dir": place / "cache", "threads": 1} | changes
         return simulate.run(scenario.load(file), RunOptions(**options))
 
@@ -175,7 +175,7 @@ def test_a_signal_that_asks_for_a_checkpoint_stops_nothing(file, whole, tmp_path
 @pytest.fixture
 def interrupted(file, tmp_path, monkeypatch):
     """A run that was interrupted in this process while its first branch was under way."""
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     run = Branch.run
 
     def interrupt(self, lineages, report, *rest):
