@@ -20,10 +20,13 @@ _PUBLIC = {
     "read_run": ("admix.results", "read_run"),
     "run": ("admix.simulate", "run"),
     "RunError": ("admix.errors", "RunError"),
+    "Result": ("admix.api.result", "Result"),
     "RunOptions": ("admix.simulate", "RunOptions"),
     "Scenario": ("admix.scenario", "Scenario"),
     "scenario_names": ("admix.scenario", "names"),
     "shipped_genome": ("admix.genome", "shipped"),
+    # the module itself, which can be called
+    "simulate": ("admix.simulate", ""),
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -35,7 +38,7 @@ def __getattr__(name: str) -> Any:
         module, attribute = _PUBLIC[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute) if attribute else import_module(module)
 
 
 def __dir__() -> list[str]:

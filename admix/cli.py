@@ -7,6 +7,7 @@ is quick.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from admix import __version__, cli_batch, cli_check, cli_derive, cli_sweep, cli_theory
+from admix import __version__, cli_batch, cli_check, cli_derive, cli_infer, cli_look, cli_sweep, cli_theory
 from admix.cli_derive import choice, whole
-from admix.cli_process import CommandGroup, execute, messages, place, show_tracebacks
+from admix.cli_process import CommandGroup, execute, messages, show_tracebacks
 from admix.cli_run import (
     SEED_END,
     go_on,
@@ -33,21 +34,22 @@ __all__ = ["app", "main"]
 
 STARTS = ("forward", "stationary")
 TWINS = ("neutral", "none")
+COMPLETE = "_ADMIX_COMPLETE"
+"""Variable by which a shell asks for completions (see ``admix --show-completion``)."""
 TREES_TO = ("pulse", "split")
-FORMATS = ("pdf", "svg", "png")
 
 
-def _typer() -> typer.Typer:
+def _typer(*, completion: bool = False) -> typer.Typer:
     return typer.Typer(
         cls=CommandGroup,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
-app = _typer()
+app = _typer(completion=True)
 scenarios_app = _typer()
 cache_app = _typer()
 export_app = _typer()
@@ -57,6 +59,9 @@ sweep_app = _typer()
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    if COMPLETE in os.environ:
+        # a shell that wants to know how a word may end; typer answers it
+        app(prog_name="admix")
     sys.exit(execute(app, sys.argv[1:]))
 
 
@@ -69,6 +74,8 @@ def _root(
 
     A scenario, written in years, goes in. A directory with tables and pictures of Neanderthal ancestry
     through the generations comes out.
+
+    Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated.
 
     Example: admix run --scenario reich --seed 1
     """
@@ -369,6 +376,11 @@ app.command(
     short_help="How the answer depends on what nobody knows well.",
     context_settings={"allow_extra_args": True},
 )(cli_theory.sensitivity)
+app.command("infer", short_help="Which pulse a sweep says ends at what was measured.")(cli_infer.infer)
+app.command("report", short_help="Write the page of a finished run again.")(cli_look.report)
+app.command("plot", short_help="Draw the figures of a run.")(cli_look.plot)
+app.command("compare", short_help="Draw runs beside one another.")(cli_look.compare)
+app.command("explain", short_help="A methods paragraph for a run, and what to cite.")(cli_look.explain)
 app.command("ancestry", short_help="Tracts of archaic ancestry, from the trees of a run.")(cli_derive.ancestry)
 app.command("stats", short_help="Statistics of a run.")(cli_derive.stats)
 app.command("recapitate", short_help="Add older genealogy and neutral mutations to trees.")(cli_derive.recapitate)
@@ -428,42 +440,6 @@ def _export(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-@app.command(short_help="Draw the figures of a run.")
-def plot(
-    path: Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")],
-    figure: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Draw only this one: trajectory, spread or model.  [default: all]"),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", metavar="pdf|svg|png", help="The format of the files.  [default: png and svg]"),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Where to write the figures.  [default: RUN/derived/figures]"),
-    ] = None,
-) -> None:
-    """Draw the figures of a finished run again, for example in another format.
-
-    \b
-    Example:
-      admix plot runs/reich-s1 --figure trajectory --format pdf -o pictures
-    """
-    chosen = choice("--format", form, FORMATS)
-    formats = [chosen] if chosen else ["png", "svg"]
-
-    from admix import plots, results
-
-    if figure is not None and figure not in plots.FIGURES:
-        raise InputError("--figure", figure, ", ".join(plots.FIGURES), nearest(figure, plots.FIGURES))
-    read = results.read_run(path)
-    target = Path(out) if out is not None else Path(path) / "derived" / "figures"
-    place(target)
-    for drawn in plots.draw_all(read, target, figures=[figure] if figure else None, formats=formats):
-        print(drawn)
 
 
 _CacheDir = Annotated[

@@ -30,7 +30,8 @@ OURS = ("array", "a", "dependency", "d", "job-name", "J", "output", "o", "wrap",
 """Options of sbatch that admix gives itself."""
 GATHER_PATIENCE_SECONDS = 600.0
 """How long the gathering job may take once all points are finished."""
-SIGNALS = ("USR1", "USR2", "TERM", "INT", "HUP")
+SIGNALS = ("TERM", "USR2", "HUP", "INT", "USR1")
+"""What may be sent before the time is over; USR1 saves the state and goes on, the others end the work, too."""
 
 _Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The directory of a planned sweep.")]
 _Threads = Annotated[
@@ -47,8 +48,8 @@ _Signal = Annotated[
     typer.Option(
         "--signal",
         metavar="NAME",
-        help="Save the state of what is under way at this signal (" + ", ".join(SIGNALS) + ") and stop; the same"
-        " command goes on from there.",
+        help="Save the state of what is under way at this signal (USR2 or HUP; TERM always) and stop; the same command"
+        " goes on from there.",
     ),
 ]
 
@@ -58,7 +59,7 @@ _Signal = Annotated[
 
 def task(
     sweep: _Plan,
-    number: Annotated[str, typer.Argument(metavar="K", help="Number of the point, from 0, or a range K-L.")],
+    number: Annotated[str, typer.Argument(metavar="K", help="Numbers of points, from 0: 3, 0-7, or 1,4,8-9.")],
     threads: _Threads = None,
     cache_dir: _CacheDir = None,
     signal_name: _Signal = None,
@@ -76,7 +77,7 @@ def task(
     from admix.sweep.store import Store
 
     chosen, folder = _by_hand(sweep)
-    numbers = _range("K", number, len(chosen.points))
+    numbers = _numbers("K", number, len(chosen.points))
     count = whole("--threads", threads, 1) or available_threads()
     store, bench = Store(folder), Bench(chosen, folder, cache_of(cache_dir))
     place(folder)
@@ -217,7 +218,7 @@ def signal_of(text: str) -> tuple[str, int]:
     """Return name and seconds of ``NAME@SECONDS``."""
     found = re.fullmatch(r"(?:SIG)?([A-Z0-9]+)@([0-9]{1,6})", text)
     if found is None or found[1] not in SIGNALS:
-        allowed = f"NAME@SECONDS, as USR1@60, with a name of {', '.join(SIGNALS)}"
+        allowed = f"NAME@SECONDS, as TERM@60, with a name of {', '.join(SIGNALS)}"
         raise InputError("--signal", text, allowed, nearest(text.split("@")[0], SIGNALS))
     return found[1], int(found[2])
 
@@ -225,6 +226,7 @@ def signal_of(text: str) -> tuple[str, int]:
 def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool, wait: bool) -> None:
     """Submit what is missing of a sweep."""
     from admix.sweep import batch as batches
+    from admix.sweep import plan as plans
     from admix.sweep import rounds, slurm
     from admix.sweep.store import Store
 
@@ -240,7 +242,7 @@ def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool,
             tell(f"# ---- {name}", text)
         tell(*_submitted(chosen, made, dry=True))
         return
-    _, folder = prepared(grid, out, write=False)
+    chosen, folder = prepared(grid, out, write=False)
     usable(folder)
     folder, place_ = folder.resolve(), folder
     place(folder)
@@ -253,7 +255,7 @@ def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool,
                 raise RunError(str(folder), f"{len(jobs)} jobs of this sweep are queued or running", remedy)
             chosen, _ = planned(str(folder), None)
         else:
-            chosen, _ = prepared(grid, out)
+            plans.write(chosen, folder)
             store = Store(folder)
             batches.close_last(folder, store)
             done = store.finished()
@@ -365,7 +367,7 @@ def _saving(name: str | None) -> Iterator[None]:
     if name not in SIGNALS:
         raise InputError("--signal", name, ", ".join(SIGNALS), nearest(name, SIGNALS))
     number = signal.Signals[f"SIG{name}"]
-    before = None if name in ("TERM", "INT") else signal.signal(number, stop)
+    before = signal.signal(number, stop) if name in ("USR2", "HUP") else None
     try:
         yield
     finally:
@@ -382,9 +384,13 @@ def _by_hand(sweep: str) -> tuple[SweepPlan, Path]:
     return plans.read(folder), folder
 
 
-def _range(where: str, text: str, count: int) -> range:
-    low, dash, high = text.partition("-") if not text.startswith("-") else (text, "", "")
-    first = whole(where, low, 0, count - 1)
-    last = whole(where, high, first or 0, count - 1) if dash else first
-    assert first is not None and last is not None
-    return range(first, last + 1)
+def _numbers(where: str, text: str, count: int) -> list[int]:
+    """Return the numbers of ``3``, ``0-7`` or ``1,4,8-9``."""
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-") if not part.startswith("-") else (part, "", "")
+        first = whole(where, low, 0, count - 1)
+        last = whole(where, high, first or 0, count - 1) if dash else first
+        assert first is not None and last is not None
+        found += range(first, last + 1)
+    return found

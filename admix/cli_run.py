@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,10 @@ def go_on(out: Path, threads: int | None, cache_dir: Path | None, progress: Prog
     from admix import results, unfinished
 
     folder = results.unfinished_folder(out)
-    if (out / results.MANIFEST).is_file() and not folder.is_dir():
+    complete = (out / results.MANIFEST).is_file()
+    # one that was to replace what is there may have done so or not, and is made from what is kept
+    if complete and not (folder.is_dir() and unfinished.record_of(out).force):
+        shutil.rmtree(folder, ignore_errors=True)
         tell(f"{out} is complete")
         return
     record = unfinished.record_of(out)

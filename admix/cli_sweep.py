@@ -135,7 +135,7 @@ def run(
             "--signal",
             metavar="NAME@SECONDS",
             help="Slurm: so long before its time is over a task saves its state, and the next job goes on from there."
-            "  [default: USR1@60]",
+            "  [default: TERM@60]",
         ),
     ] = None,
     slurm_opt: Annotated[

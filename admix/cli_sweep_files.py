@@ -18,6 +18,8 @@ from admix.cli_run import size
 from admix.errors import InputError, RunError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from admix.sweep.estimate import Cost
     from admix.sweep.plan import Point, SweepPlan
 
@@ -33,6 +35,7 @@ __all__ = [
     "prepared",
     "stop_local",
     "usable",
+    "write_page",
 ]
 
 LOCK = ".running"
@@ -48,9 +51,22 @@ def collected(chosen: SweepPlan, folder: Path) -> None:
     table, trajectories = collector.tables(chosen, Store(folder))
     files = collector.write(table, trajectories, folder)
     pictures = plots.draw_all(chosen.study.grid, table, trajectories, folder / "figures")
+    page = write_page(chosen, table, folder)
     points = table["point"].nunique()
     tell(f"Tables:   {', '.join(str(file) for file in files)} ({points} of {len(chosen.points)} points)")
     tell(f"Pictures: {folder / 'figures'} ({len(pictures)} files)")
+    tell(f"Page:     {page}")
+
+
+def write_page(chosen: SweepPlan, table: pd.DataFrame, folder: Path) -> Path:
+    """Write the page of a sweep beside its tables and figures."""
+    from admix.report.sweep_page import write_sweep_report
+    from admix.scenario_yaml import write as as_yaml
+
+    grid = chosen.study.grid
+    labels = {p.name: p.label for p in grid.parameters}
+    text = as_yaml(grid.model_dump(exclude_none=True, mode="json"))
+    return write_sweep_report(folder, grid.title or grid.name, text, labels, table, len(chosen.points))
 
 
 def folder_of(name: str, out: str | None) -> Path:

@@ -13,7 +13,11 @@ LIVING_COLOUR = "#009E73"
 GREY = "#4D4D4D"
 WIDTH = 1.5
 
+PAPER_WIDTH = 7.2
+"""Width in inches of a figure over both columns of a page."""
+
 STYLE: Mapping[str, Any] = {
+    "figure.figsize": (PAPER_WIDTH, 3.4),
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
     "axes.labelsize": 8.0,
@@ -40,3 +44,21 @@ STYLE: Mapping[str, Any] = {
     "svg.fonttype": "path",
 }
 """One style for every figure, for `matplotlib.rc_context`."""
+
+TALK: Mapping[str, Any] = {
+    **STYLE,
+    "figure.figsize": (9.36, 4.42),
+    "font.size": 12.0,
+    "axes.labelsize": 12.0,
+    "axes.titlesize": 12.75,
+    "axes.linewidth": 1.0,
+    "xtick.labelsize": 11.25,
+    "ytick.labelsize": 11.25,
+    "xtick.major.width": 1.0,
+    "ytick.major.width": 1.0,
+    "legend.fontsize": 11.25,
+    "lines.linewidth": 2.6,
+}
+"""For slides: letters half as large again on figures 1.3 times as wide, with thicker lines."""
+
+STYLES: Mapping[str, Mapping[str, Any]] = {"paper": STYLE, "talk": TALK}

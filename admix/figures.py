@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -23,6 +24,12 @@ from admix.figure_model import model as model
 from admix.figure_style import COLOURS as COLOURS
 from admix.figure_style import GREY, LIVING_COLOUR
 from admix.figure_style import STYLE as STYLE
+from admix.panels.ancestors import ancestors as ancestors
+from admix.panels.genome import ancestry_map as ancestry_map
+from admix.panels.genome import painted as painted
+from admix.panels.lines import compared as compared
+from admix.panels.lines import fitness as fitness
+from admix.panels.lines import load as load
 
 LIVING = (0.018, 0.024)
 """Neanderthal share of living non-Africans as measured: Petr et al. 2019 (doi:10.1073/pnas.1814338116) have
@@ -41,14 +48,14 @@ _STRIP = 1.42
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """One line of a trajectory: arrays by generation, shares as per cent."""
 
     branch: str
     twin: str
     deme: str
     label: str
-    colour: str
+    colour_index: int
     dashes: str
     generation: np.ndarray
     mean: np.ndarray
@@ -56,8 +63,14 @@ class _Line:
     high: np.ndarray | None
     band: str
 
+    @property
+    def colour(self) -> str:
+        """Its colour."""
+        return COLOURS[self.colour_index]
 
-def _lines(frame: pd.DataFrame, labels: Mapping[str, str] | None) -> list[_Line]:
+
+def trajectory_lines(frame: pd.DataFrame, labels: Mapping[str, str] | None) -> list[Line]:
+    """Return one line for each branch, twin and deme of rows of trajectory.tsv, as `trajectory` draws them."""
     branches = list(dict.fromkeys(frame["branch"]))
     demes_ = list(dict.fromkeys(frame["deme"]))
     replicates = frame["replicate"].nunique()
@@ -75,12 +88,12 @@ def _lines(frame: pd.DataFrame, labels: Mapping[str, str] | None) -> list[_Line]
         words += [str(deme)] if len(demes_) > 1 else []
         words += ["no selection"] if twin == "neutral" else []
         lines.append(
-            _Line(
+            Line(
                 branch=str(branch),
                 twin=str(twin),
                 deme=str(deme),
                 label=", ".join(words),
-                colour=COLOURS[branches.index(branch) % len(COLOURS)],
+                colour_index=branches.index(branch) % len(COLOURS),
                 dashes=(":" if twin == "neutral" else "-" if deme == demes_[0] else "--"),
                 generation=mean.index.to_numpy(),
                 mean=100 * mean.to_numpy(),
@@ -100,7 +113,7 @@ def _band_label(replicates: int) -> str:
     return f"range of {replicates} replicates"
 
 
-def _draw(lines: Sequence[_Line], ax: Axes, **style: Any) -> None:
+def _draw(lines: Sequence[Line], ax: Axes, **style: Any) -> None:
     for line in lines:
         if line.low is not None and line.high is not None:
             ax.fill_between(line.generation, line.low, line.high, color=line.colour, alpha=0.22, lw=0, zorder=2)
@@ -115,7 +128,7 @@ def _draw(lines: Sequence[_Line], ax: Axes, **style: Any) -> None:
         )
 
 
-def _draw_expected(expected: pd.DataFrame, lines: Sequence[_Line], ax: Axes) -> list[np.ndarray]:
+def _draw_expected(expected: pd.DataFrame, lines: Sequence[Line], ax: Axes) -> list[np.ndarray]:
     """Draw what was expected under the lines that it belongs to; return it in per cent."""
     drawn = []
     for line in lines:
@@ -166,7 +179,7 @@ def trajectory(
         `ax`; ancestry in per cent on a log scale (linear if a mean is 0), generations below, thousand years
         above.
     """
-    lines = _lines(data, labels)
+    lines = trajectory_lines(data, labels)
     first, last = float(data["generation"].min()), float(data["generation"].max())
     _draw(lines, ax)
     theory = [] if expected is None else _draw_expected(expected[expected["generation"] <= last], lines, ax)
@@ -174,7 +187,7 @@ def trajectory(
         low, high = (100 * share for share in living)
         ax.axhspan(low, high, color=LIVING_COLOUR, alpha=0.18, lw=0, zorder=1)
     if ancient is not None:
-        seen = _dated(ancient, data)
+        seen = dated(ancient, data)
         if len(seen):
             ax.errorbar(
                 seen["generation"].to_numpy(),
@@ -208,7 +221,7 @@ def trajectory(
             xytext=(0, -2),
             textcoords="offset points",
             va="top",
-            fontsize=7.5,
+            fontsize=_small(),
             color="#00563F",
             zorder=5,
         )
@@ -266,7 +279,7 @@ def _clock(data: pd.DataFrame) -> pd.DataFrame:
     return data[["generation", "years_bp"]].drop_duplicates("generation").sort_values("generation")
 
 
-def _dated(ancient: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+def dated(ancient: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     """Add `generation` to measured genomes; drop those outside the run's time."""
     clock = _clock(data)
     # np.interp wants rising abscissae; years fall as generations rise.
@@ -277,9 +290,11 @@ def _dated(ancient: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     return seen
 
 
-def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
-    """Add the upper axis; its ticks sit at round dates that lie far enough apart on the log axis."""
-    clock = _clock(data)
+def year_ticks(clock: pd.DataFrame, gap: float) -> tuple[list[float], list[str]]:
+    """Return round dates as generations and as text in thousand years ago, at least `gap` apart in log generation.
+
+    `clock` has the columns `generation`, rising, and `years_bp`.
+    """
     years, generations = clock["years_bp"].to_numpy()[::-1], clock["generation"].to_numpy()[::-1]
     oldest, youngest = years[-1] / 1000, years[0] / 1000
     span = oldest - youngest
@@ -293,23 +308,29 @@ def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
     fine = (coarse / f for f in (2, 10, 20, 100, 200, 1000))
     dates += [s * np.floor(oldest / s - 0.3) for s in fine if s >= 0.1]
     chosen: dict[float, str] = {}
-    left, right = (np.log(x) for x in ax.get_xlim())
     for date in dates:
         at = float(np.interp(1000 * date, years, generations))
-        if all(abs(np.log(at / other)) > 0.06 * (right - left) for other in chosen):
+        if all(abs(np.log(at / other)) > gap for other in chosen):
             whole = (date == oldest and oldest >= 20) or abs(date - round(date)) < 1e-6
             chosen[at] = f"{date:.0f}" if whole else f"{date:.1f}"
+    return list(chosen), list(chosen.values())
+
+
+def _years_axis(data: pd.DataFrame, ax: Axes) -> None:
+    """Add the upper axis; its ticks sit at round dates that lie far enough apart on the log axis."""
+    left, right = (np.log(x) for x in ax.get_xlim())
+    at, names = year_ticks(_clock(data), 0.06 * (right - left))
     upper = ax.secondary_xaxis("top")
-    upper.set_xticks(list(chosen), list(chosen.values()))
+    upper.set_xticks(at, names)
     upper.xaxis.set_minor_locator(NullLocator())
     upper.set_xlabel("thousand years ago")
     upper.spines["top"].set_visible(True)
 
 
-def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
+def _end_labels(lines: Sequence[Line], ax: Axes, today: bool) -> None:
     """Name each line and its last value to the right of the axes, moved apart where they would touch."""
     ends, height = _ends(lines, ax)
-    placed = _apart([y for y, _ in ends], 22.0 / height)
+    placed = _apart([y for y, _ in ends], 22.0 * _small() / 7.5 / height)
     for (y, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             f"{line.label}\n{_percent(line.mean[-1])}{' today' if today else ''}",
@@ -318,7 +339,7 @@ def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
             xycoords=ax.transAxes,
             textcoords=ax.transAxes,
             va="center",
-            fontsize=7.5,
+            fontsize=_small(),
             linespacing=1.05,
             color=line.colour,
             annotation_clip=False,
@@ -333,7 +354,7 @@ def _end_labels(lines: Sequence[_Line], ax: Axes, today: bool) -> None:
         )
 
 
-def _ends(lines: Sequence[_Line], ax: Axes) -> tuple[list[tuple[float, _Line]], float]:
+def _ends(lines: Sequence[Line], ax: Axes) -> tuple[list[tuple[float, Line]], float]:
     """Return where lines end, rising, as shares of the axes' height, and that height in points."""
     figure = ax.get_figure(root=True)
     assert figure is not None
@@ -385,7 +406,7 @@ def first_generations(
 
     Parameters are those of `trajectory`; `generations` is the last one shown.
     """
-    lines = _lines(data[data["generation"] <= generations], labels)
+    lines = trajectory_lines(data[data["generation"] <= generations], labels)
     _draw(lines, ax, marker="o", ms=2.6)
     ax.set_xlim(0.4, generations + 0.6)
     top = max(float(line.mean.max()) for line in lines)
@@ -398,7 +419,7 @@ def first_generations(
     names = [line.label.replace(", ", ",\n") for line in lines]
     rows = max(name.count("\n") + 1 for name in names)
     ends, height = _ends(lines, ax)
-    placed = _stacked([y for y, _ in ends], 10.5 * rows / height)
+    placed = _stacked([y for y, _ in ends], 10.5 * rows * _small() / 7.5 / height)
     for (_, line), at in zip(ends, placed, strict=True):
         ax.annotate(
             line.label.replace(", ", ",\n"),
@@ -408,7 +429,7 @@ def first_generations(
             textcoords="offset points",
             ha="right",
             va="bottom",
-            fontsize=7.5,
+            fontsize=_small(),
             color=line.colour,
         )
     return ax
@@ -447,7 +468,7 @@ def spread(
         ancestry on a square-root scale, so that the crowded low end can be read.
     """
     shown = [g for g in generations if (data["generation"] == g).any()]
-    tables = [_histogram(data[data["generation"] == g]) for g in shown]
+    tables = [histogram(data[data["generation"] == g]) for g in shown]
     # Half of the smallest share, so that a single person still shows above the base line.
     floor = np.floor(np.log10(min(float(share[share > 0].min()) for share, _ in tables) / 2))
     decades = 2.0 - floor
@@ -485,11 +506,16 @@ def spread(
     return ax
 
 
-def _histogram(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def histogram(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Per cent of people in each bin, and the edges of the bins in per cent of ancestry."""
     bins = rows.groupby(["bin_start", "bin_end"], as_index=False)["count"].sum()
     edges = np.append(bins["bin_start"].to_numpy(), bins["bin_end"].to_numpy()[-1])
     return 100 * bins["count"].to_numpy() / bins["count"].sum(), 100 * edges
+
+
+def _small() -> float:
+    """Points of the letters beside lines: those of legends."""
+    return float(rcParams["legend.fontsize"])
 
 
 def _root(x: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from admix.demography import DemeName, Demography, resolve
 from admix.errors import InputError, nearest, plain
+from admix.scenario_changes import changed_tree
 from admix.scenario_yaml import assign, read, write
 from admix.selection import Selection
 from admix.strict import (
@@ -318,6 +320,27 @@ class Scenario(Block):
             _refuse_overridden(tree, full, value)
             touched = True
         return Scenario.from_tree(tree) if touched else self
+
+    def with_(self, paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Scenario:
+        """Return the scenario with other values for some fields, as in ``with_(pulse=0.2, dominance=0.1)``.
+
+        Short names are those of `admix.scenario_changes.SHORT`; any other field goes by its path in a dictionary, as
+        in ``with_({"pulse[0].time": 50_000})``. Unlike ``--set``, a field that branches set is set for all of them,
+        and branches that are equal then become one.
+
+        Raises
+        ------
+        InputError
+            If there is no such field, or its value is not allowed.
+        """
+        return Scenario.from_tree(changed_tree(self.to_tree(), paths or {}, fields))
+
+    def _repr_html_(self) -> str:
+        """Return title, question and text for a notebook."""
+        return (
+            f"<p><b>{escape(self.title)}</b> ({escape(self.name)})<br>{escape(' '.join(self.description.split()))}</p>"
+            f"<details><summary>scenario.yaml</summary><pre>{escape(self.to_yaml())}</pre></details>"
+        )
 
     def with_run(self, **options: Any) -> Scenario:
         """Return the scenario with the ``run:`` block `options`; options that are None are left out."""

@@ -6,6 +6,8 @@ The native engine's runs are made here; those of another engine in a module of i
 
 from __future__ import annotations
 
+import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from admix import results, run_plan
+from admix.api.result import Result
 from admix.engines.native.history import RESULTS_VERSION
 from admix.engines.native.workers import Workers
 from admix.errors import InputError, nearest
@@ -21,10 +24,10 @@ from admix.progress import Progress
 from admix.results import RunWriter
 from admix.run_plan import Estimate, RunOptions, resolve, resolved, work
 from admix.run_record import Clock, frames, provenance
-from admix.scenario import ENGINES, Scenario
+from admix.scenario import ENGINES, Scenario, load
 from admix.unfinished import Record, Unfinished, reporting
 
-__all__ = ["Estimate", "RunOptions", "estimate", "run"]
+__all__ = ["Estimate", "RunOptions", "estimate", "run", "simulate"]
 
 
 def _other_engine(name: str) -> ModuleType | None:
@@ -110,10 +113,62 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
             path = writer.seal()
             unfinished.complete()
         progress.update("tables and pictures", 0.4)
-        from admix import plots  # matplotlib: not for a dry run
+        from admix import run_pages  # matplotlib: not for a dry run
 
-        plots.draw_all(results.read_run(path), path / "figures")
+        run_pages.make(path)
         progress.done("tables and pictures")
     finally:
         workers.close()
     return path
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    *,
+    out: str | Path | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Result:
+    """Simulate a scenario and return its result; ``admix.simulate`` for short.
+
+    Parameters
+    ----------
+    scenario
+        A scenario, its name in the catalogue, or a YAML file.
+    out
+        The run directory to make; if omitted, a temporary one that goes when the result is forgotten
+        (`Result.save` keeps it).
+    progress
+        Report progress on standard error.
+    options
+        Those of `RunOptions`: ``seed``, ``replicates``, ``burnins``, ``generations``, ``twin="neutral"``, ``engine``,
+        ``trees``, ``threads``, ``cache_dir``, ``force`` and so on.
+
+    Raises
+    ------
+    InputError, RunError, KeyboardInterrupt
+        As `run` does.
+    """
+    known = {field.name for field in fields(RunOptions)} - {"out"}
+    for name, value in options.items():
+        if name not in known:
+            raise InputError(f"simulate({name}=...)", value, f"one of {', '.join(sorted(known))}", nearest(name, known))
+    loaded = scenario if isinstance(scenario, Scenario) else load(scenario)
+    if options.get("cache_dir") is not None:
+        options["cache_dir"] = Path(options["cache_dir"])
+    chosen = RunOptions(out=Path(out or "run"), **options)
+    with Progress(quiet=not progress) as told:
+        if out is not None:
+            return Result(run(loaded, chosen, told))
+        return Result.temporary(lambda path: run(loaded, replace(chosen, out=path), told), loaded.name)
+
+
+class _Callable(ModuleType):
+    """This module, which is called as `admix.simulate(...)`: a function of that name would hide the module."""
+
+    def __call__(self, *given: Any, **options: Any) -> Result:
+        """Return ``simulate(...)``."""
+        return simulate(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

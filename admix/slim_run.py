@@ -102,9 +102,9 @@ def run(scenario: Scenario, options: RunOptions, progress: Progress | None = Non
             writer.json("provenance.json", provenance(plan.genome, RESULTS_VERSION, plan.threads, clock, more))
             path = writer.seal()
         progress.update(_PICTURES, 0.4)
-        from admix import plots  # matplotlib: not for a dry run
+        from admix import run_pages  # matplotlib: not for a dry run
 
-        plots.draw_all(results.read_run(path), path / "figures")
+        run_pages.make(path)
         progress.done(_PICTURES)
     finally:
         workers.close()

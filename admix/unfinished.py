@@ -211,9 +211,10 @@ class Unfinished:
             with os_errors(self.folder):
                 if before:
                     # whoever held the lock last was killed while it wrote there
-                    left = self.out.parent.resolve() / Path(before).name
-                    if left.name.startswith(f".{self.folder.name[1 : -len('.unfinished')]}.partial-"):
+                    left = self.folder.parent / Path(before).name
+                    if left.name.startswith(self.folder.name.removesuffix("unfinished") + "partial-"):
                         shutil.rmtree(left, ignore_errors=True)
+                self._put_back()
                 self._look_at_record()
                 self._write_record()
         except BaseException:
@@ -274,6 +275,17 @@ class Unfinished:
                     self._lock = lock
                     return str(_read_lock(lock).get("partial", ""))
             lock.close()
+
+    def _put_back(self) -> None:
+        """Put a run back that was moved out of the way by a process that was killed before it put its own there."""
+        real = Path(os.path.realpath(self.out))
+        for left in sorted(real.parent.iterdir()):
+            if left.name.startswith(f".{real.name}.replaced-"):
+                if real.exists():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.rename(real)
+                    self._say(f"{self.out} was being replaced when its new run was killed; the old one is there again")
 
     def _look_at_record(self) -> None:
         file = self.folder / RUN

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import small
 
-from admix import cli, plots, simulate, trees
+from admix import cli, run_pages, simulate, trees
 from admix.cli_process import execute
 from admix.run_plan import RunOptions
 from admix.timeline import round_years, ticks_ago
@@ -19,7 +19,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     chosen = small.scenario(sampling={"individuals": [{"deme": "modern", "time": 0, "n": 2}]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         for seed in (1, 2):
             options = RunOptions(out=folder / str(seed), engine="msprime", twin="neutral", seed=seed, threads=1)
             simulate.run(chosen, options)

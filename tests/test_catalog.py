@@ -300,9 +300,9 @@ def reduced(name: str) -> Scenario:
 
 @pytest.mark.parametrize("name", sorted(set(TWINS) - {"reich", "petr2019"}))
 def test_every_scenario_runs_at_a_small_size(name: str, tmp_path, monkeypatch) -> None:
-    from admix import plots, results, simulate
+    from admix import results, run_pages, simulate
 
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     scenario = reduced(name)
     options = simulate.RunOptions(
         out=tmp_path / "run", generations=6, threads=1, trees=False, cache_dir=tmp_path / "cache"

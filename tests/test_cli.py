@@ -25,7 +25,8 @@ from admix.cli_process import execute
 from admix.cli_run import size
 
 COMMANDS = (
-    "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "plot", "scenarios",
+    "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "report", "plot", "compare", "explain",
+    "scenarios",
     "scenarios show", "cache", "cache list", "cache clear",
     "sweep", "sweep plan", "sweep run", "sweep status", "sweep task", "sweep collect",
 )  # fmt: skip
@@ -138,6 +139,16 @@ def test_no_arguments_print_the_help(admix: Screen) -> None:
 def test_version(admix: Screen, flag: str) -> None:
     assert admix(flag) == 0
     assert admix.out == f"admix {__version__}\n"
+
+
+def test_a_shell_is_told_how_words_end() -> None:
+    code = "import sys; sys.argv = ['admix']; from admix.cli import main; main()"
+    asked = {"_ADMIX_COMPLETE": "complete_bash", "COMP_WORDS": "admix re", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == ["report", "recapitate"]
+    assert done.stderr == ""
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
@@ -756,6 +767,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
         (["--format", "pdf"], "formats", ["pdf"]),
         (["--format", "svg"], "formats", ["svg"]),
         (["--format", "png"], "formats", ["png"]),
+        (["--style", "talk"], "style", "talk"),
         (["-o", "pictures"], "out_dir", Path("pictures")),
         (["--out", "pictures"], "out_dir", Path("pictures")),
     ],
@@ -767,7 +779,7 @@ def test_an_option_of_plot_changes_the_call(
     plain = dict(drawn.call)
     assert plain == {
         "run": "runs/tiny-s1", "out_dir": Path("runs/tiny-s1/derived/figures"), "figures": None,
-        "formats": ["png", "svg"],
+        "formats": ["png", "svg"], "style": "paper",
     }  # fmt: skip
     assert admix.out == "runs/tiny-s1/derived/figures/trajectory.png\n"
     assert admix("plot", "runs/tiny-s1", *words) == 0

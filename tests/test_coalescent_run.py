@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import small
 
-from admix import ancestry_run, background, coalescent_run, plots, recapitation, results, scenario, simulate, trees
+from admix import ancestry_run, background, coalescent_run, recapitation, results, run_pages, scenario, simulate, trees
 from admix.ancestry import labels_at
 from admix.base_axis import base_axis
 from admix.cli_run import put_together
@@ -31,7 +31,7 @@ TABLES = ("trajectory.tsv", "pulse.tsv", "ancestors.tsv", "landscape.tsv", "spre
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
 
 
 def chosen(**changes):
@@ -55,7 +55,7 @@ def table(path, name="trajectory.tsv"):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         folder = tmp_path_factory.mktemp("runs")
         return {
             "twin": run(chosen(), folder / "twin", twin="neutral", replicates=2),

@@ -58,9 +58,9 @@ def test_stages_are_all_that_will_be_done(tmp_path):
 
 
 def test_stages_in_the_cache_are_not_counted(tmp_path, monkeypatch):
-    from admix import plots
+    from admix import run_pages
 
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     simulate.run(small.scenario(), options(tmp_path))
     found = simulate.estimate(small.scenario(), options(tmp_path, out=tmp_path / "again"))
     assert [label for label, _ in found.stages] == ["branch main"]

@@ -13,7 +13,7 @@ import pytest
 import small
 
 from admix import cache as cache_module
-from admix import plots, results, simulate
+from admix import results, run_pages, simulate
 from admix.cache import entries
 from admix.errors import RunError
 from admix.scenario import Scenario
@@ -24,11 +24,11 @@ from admix.simulate import RunOptions
 # waits a little, so that there is time to be killed in. The pictures are other tests' business.
 CHILD = """
 import sys, time
-from admix import plots
+from admix import run_pages
 from admix.engines.native import history
 from admix.engines.native.world import World
 history.CHECKPOINT_SECONDS, pause = float(sys.argv.pop(1)), float(sys.argv.pop(1))
-plots.draw_all = lambda *given: None
+run_pages.make = lambda path: None
 breed = World.breed
 def slowly(self, tick, cohorts):
     time.sleep(pause)
@@ -51,7 +51,7 @@ def expected(tmp_path_factory):
     """trajectory.tsv of an uninterrupted run with an empty cache."""
     base = tmp_path_factory.mktemp("expected")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         made = simulate.run(small.scenario(), RunOptions(out=base / "out", cache_dir=base / "cache", threads=1))
     return {name: (made / name).read_bytes() for name in results.SCHEMA}
 
@@ -157,7 +157,7 @@ def test_two_processes_at_one_cache(file, expected, tmp_path):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
 
 
 def options(place, **changes):
@@ -235,7 +235,7 @@ def sizes(tmp_path_factory):
     """Bytes of the three entries and of the run directory."""
     base = tmp_path_factory.mktemp("sizes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         simulate.run(small.scenario(), options(base))
 
     def on_disk(folder):

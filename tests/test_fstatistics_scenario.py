@@ -10,7 +10,7 @@ Student's t with the 16 blocks that there are.
 import pytest
 import small_genomes
 
-from admix import plots, results, scenario, simulate
+from admix import results, run_pages, scenario, simulate
 from admix.fstatistics import Roles
 from admix.run_plan import RunOptions
 from admix.statistics import Options, run_statistics
@@ -37,7 +37,7 @@ def made(folder, *settings):
         ]
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         path = simulate.run(chosen, RunOptions(out=folder / "run", engine="msprime", threads=1))
     roles = Roles(a="neanderthal:0", b="neanderthal:1", c="dinka", g="yoruba", o="chimpanzee", x=(TODAY, OLD))
     run = results.read_run(path)

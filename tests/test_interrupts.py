@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from admix.interrupts import deferred
+from admix.interrupts import SAVE, deferred
 
 
 def send(number):
@@ -49,6 +49,19 @@ def test_termination_is_delivered_to_the_handler_of_before():
         assert got == [signal.SIGTERM] * 2
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.skipif(SAVE is None, reason="no SIGUSR1")
+def test_a_wish_for_a_checkpoint_is_noted_and_stops_nothing():
+    before = signal.getsignal(SAVE)
+    with deferred() as pending:
+        assert not pending.save
+        send(SAVE)
+        assert pending.save and pending.signal is None
+        pending.save = False
+        send(SAVE)
+        assert pending.save
+    assert signal.getsignal(SAVE) == before
 
 
 def test_handlers_come_back():

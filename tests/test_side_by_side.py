@@ -9,7 +9,7 @@ import time
 import pytest
 import small
 
-from admix import plots, results, run_plan, simulate
+from admix import results, run_pages, run_plan, simulate
 from admix.engines.native.branch import Branch
 from admix.errors import InvariantError, RunError
 from admix.interrupts import deferred
@@ -20,7 +20,7 @@ from admix.simulate import RunOptions
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
     monkeypatch.setattr(run_plan, "SIDE_BY_SIDE_FROM", 0)
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
 
 
 BRANCHES = [{"name": "a"}, {"name": "b", "set": {"pulse[0].share": 0.3}}, {"name": "c"}]
@@ -38,7 +38,7 @@ def tables(path):
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         return tables(run(tmp_path_factory.mktemp("expected"), 1, replicates=3, burnins=2, twin="neutral"))
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import small
 
-from admix import cache, plots, results, scenario, schedule, simulate
+from admix import cache, results, run_pages, scenario, schedule, simulate
 from admix.cli_run import put_together
 from admix.engines.native import workers as workers_module
 from admix.errors import InputError
@@ -17,7 +17,7 @@ TWO = [{"name": "a", "set": {"pulse.share": 0.1}}, {"name": "b", "set": {"pulse.
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def contents(path, names=TABLES):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, shared):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         return run(small.scenario(branches=TWO), tmp_path_factory.mktemp("run") / "plain", shared)
 
 

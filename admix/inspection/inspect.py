@@ -13,7 +13,7 @@ import numpy as np
 from admix import run_trees
 from admix.errors import AdmixError
 from admix.inspection import replay
-from admix.inspection.laws import LAWS, Facts
+from admix.inspection.laws import LAWS, Facts, Law
 from admix.results import Run, read_run, validate_run
 
 __all__ = ["Finding", "inspect", "sound"]
@@ -74,11 +74,19 @@ def inspect(
         return  # the rest would be about other files than those that were made
     facts = Facts.of(run)
     for name, law in LAWS.items():
-        yield _finding(name, list(law(facts)), _sentence(law.__doc__))
+        yield _finding(name, _broken(law, facts), _sentence(law.__doc__))
     yield _trees(run)
     yield from _parents(run)
     if again:
         yield _again(run, seed, generation, thorough=thorough, cache_dir=cache_dir, threads=threads)
+
+
+def _broken(law: Law, facts: Facts) -> list[str]:
+    """What breaks a law, one line each; tables that break one law may leave another without its rows."""
+    try:
+        return list(law(facts))
+    except (AdmixError, KeyError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        return [f"it can't be looked at ({type(error).__name__}: {' '.join(str(error).split())})"]
 
 
 def _finding(name: str, problems: list[str], good: str) -> Finding:

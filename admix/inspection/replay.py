@@ -76,8 +76,10 @@ def choose(run: Run, plan: Plan, rng: random.Random, *, thorough: bool) -> Choic
     branch = rng.choice(list(plan.branches))
     twin = rng.choice(plan.twins)
     count = plan.last(branch) - plan.schedules[branch].first_pulse_tick() + 1
-    part = run.provenance.get("time", {}).get(f"branch {branch}" + (", neutral twin" if twin == "neutral" else ""), {})
-    each = float(part.get("wall_seconds", 0.0)) / (count * plan.options.replicates)
+    label = f"branch {branch}" + (", neutral twin" if twin == "neutral" else "")
+    # branches that ran side by side have one time
+    parts = [part for name, part in run.provenance.get("time", {}).items() if label in name.split(" and ")]
+    each = sum(float(part["wall_seconds"]) for part in parts) / (count * plan.options.replicates)
     most = count if thorough or each <= 0 else max(1, min(count, int(SECONDS / each)))
     return Choice(
         branch=branch, replicate=rng.randrange(plan.options.replicates), twin=twin, generation=rng.randint(1, most)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -176,6 +177,7 @@ def submit(folder: Path, made: Round, needs: dict[str, _Need], *, patient: bool 
     except BaseException:
         with suppress(AdmixError):
             slurm.cancel(given)
+        shutil.rmtree(home, ignore_errors=True)
         raise
     made.jobs = given
     rounds.write(folder, made)
@@ -198,8 +200,7 @@ def close_last(folder: Path, store: Store) -> tuple[Round | None, rounds.Verdict
         if line is None and point.key not in done:
             stages = chosen.histories[point.history].stages
             line = next((f"history: {verdict.charged[key]}" for _, key in stages if key in verdict.charged), None)
-        # a task puts down its own errors
-        if line is not None and store.error(point.key)["error"] != line:
+        if line is not None and point.key not in verdict.known:
             store.blame(point.key, line)
     made.judged = True
     rounds.write(folder, made)

@@ -17,6 +17,7 @@ import pandas as pd
 from admix import run_plan
 from admix.cache import Cache, content_key
 from admix.engines.native.branch import Branch, BranchPlan, Records
+from admix.engines.native.branch_state import unpack_value
 from admix.engines.native.history import History
 from admix.engines.native.snapshot import Arrays
 from admix.engines.native.workers import Workers
@@ -186,7 +187,8 @@ class _Kept:
 
     def save(self, arrays: Arrays, title: str) -> None:
         """Keep a state instead of the last one."""
-        self._states.save(self._key, arrays, {"title": title}, checkpoint=True)
+        told = {"title": title, "tick": unpack_value(arrays["state"])["tick"]}
+        self._states.save(self._key, arrays, told, checkpoint=True)
 
 
 def _columns(table: pd.DataFrame, names: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -78,7 +78,7 @@ class Options:
     memory_mb: int | None = None
     retries: int = 2
     parallel: int | None = None
-    signal: tuple[str, int] = ("USR1", 60)
+    signal: tuple[str, int] = ("TERM", 60)
     max_submit: int | None = None
     extra: tuple[str, ...] = ()
 
@@ -127,9 +127,13 @@ class Round:
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of a round: a line for each key that is charged with a try; was there too little time or memory?"""
+    """What became of a round: a line for each key that is charged with a try; was there too little time or memory?
+
+    ``known`` are those whose own task has put down the line.
+    """
 
     charged: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
     late: bool = False
     large: bool = False
 
@@ -281,6 +285,7 @@ def judge(folder: Path, made: Round) -> Verdict:
                     verdict.charged[key] = f"its task did not begin{': ' + why if why else ''}"
                 elif key in told["errors"]:
                     verdict.charged[key] = str(told["errors"][key])
+                    verdict.known.add(key)
                     verdict.large |= bool(_MEMORY.search(verdict.charged[key]))
                 elif told["at"] == key:
                     now = _ticks([key], unfinished, cache).get(key, -1)

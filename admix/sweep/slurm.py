@@ -132,6 +132,7 @@ def submit(script: str, dependencies: Sequence[str] = (), *, patient: bool = Fal
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs by id."""
-    for at in range(0, len(jobs), 500):
-        _call(["scancel", *jobs[at : at + 500]])
+    """Cancel jobs by id, arrays as a whole."""
+    whole = sorted({job.split("_")[0] for job in jobs})
+    for at in range(0, len(whole), 500):
+        _call(["scancel", *whole[at : at + 500]])

@@ -45,17 +45,18 @@ def main():
     ticks = int(sys.argv[1]) if len(sys.argv) > 1 else 130
     tree = load("tiny").to_tree()
     tree["name"] = "audits"
+    pulse = ticks - 1
     tree["demography"] = {
         "time_units": "years", "generation_time": 1,
         "demes": [
             {"name": "ancestral", "epochs": [{"start_size": 10_000, "end_time": ticks + 6}]},
             {"name": "modern", "ancestors": ["ancestral"], "epochs": [{"start_size": 10_000}]},
-            {"name": "archaic", "ancestors": ["ancestral"], "epochs": [{"start_size": 1000, "end_time": ticks - 1}]},
+            {"name": "neanderthal", "ancestors": ["ancestral"], "epochs": [{"start_size": 1000, "end_time": pulse}]},
         ],
     }  # fmt: skip
     tree["genome"] = {"source": "human_autosomes_GRCh37", "target": "exons"}
     tree["selection"] |= {"mutation_rate": 1e-8}
-    tree["pulse"] = [{"name": "p", "source": "archaic", "target": "modern", "time": ticks - 1, "share": 0.1}]
+    tree["pulse"] = [{"name": "p", "source": "neanderthal", "target": "modern", "time": pulse, "share": 0.1}]
     tree["start"] = {"mode": "stationary", "relax": 4}
     tree["sampling"] = {"landscape_generations": [2], "spread_generations": [2]}
     tree["branches"] = [{"name": "main", "set": {}}]

@@ -27,11 +27,11 @@ SEVERAL = {
 # What the processes do besides `admix ...`: checkpoints every so many seconds, ticks that take a moment, no pictures.
 CHILD = """
 import sys, time
-from admix import plots
+from admix import run_pages
 from admix.engines.native import history
 from admix.engines.native.world import World
 history.CHECKPOINT_SECONDS, pause = float(sys.argv.pop(1)), float(sys.argv.pop(1))
-plots.draw_all = lambda *given: None
+run_pages.make = lambda path: None
 breed = World.breed
 def slowly(self, tick, cohorts):
     time.sleep(pause)
@@ -73,6 +73,13 @@ def kill_at(process, seconds, number=signal.SIGKILL):
         os.kill(process.pid, number)
         process.wait(120)
         return True
+
+
+def in_second_branch(place):
+    """Whether one branch is finished, and the next one has been saved."""
+    parts = Path(place) / ".out.unfinished" / "parts"
+    names = [p.name for p in parts.iterdir() if not p.name.startswith(".")] if parts.is_dir() else []
+    return any(len(name) == 64 for name in names) and any(name.endswith(".checkpoint") for name in names)
 
 
 def tables(out):

@@ -9,7 +9,7 @@ import processes
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from admix import plots, results, simulate
+from admix import results, run_pages, simulate
 from admix.engines.native import history
 from admix.engines.native.branch import Branch
 from admix.errors import InputError
@@ -61,11 +61,11 @@ def scenarios(draw):
         first = next(d["epochs"][-1]["end_time"] for d in demes if d["name"] == source)
         when = draw(st.integers(max(2, int(first)), pulse))
         alive = [d["name"] for d in demes if d["name"] in recipients and d.get("start_time", split) > when]
+        unit = draw(st.sampled_from(["individuals", "F1", "gametes"]))
         pulses.append(
             {
                 "name": f"pulse{k}", "source": source, "target": draw(st.sampled_from(alive)), "time": when,
-                "share": draw(st.sampled_from([0.02, 0.1, 0.3, 0.9])),
-                "unit": draw(st.sampled_from(["individuals", "F1", "gametes"])),
+                "share": draw(st.sampled_from([0.02, 0.1, 0.3, 0.3 if unit == "F1" else 0.9])), "unit": unit,
                 "mode": draw(st.sampled_from(["exact", "binomial"])),
             }
         )  # fmt: skip
@@ -131,7 +131,7 @@ def live(number, folder, *, engine="native", slim_path=None):
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    draw_all, plots.draw_all = plots.draw_all, lambda *given: None
+    make, run_pages.make = run_pages.make, lambda path: None
     options |= {"out": folder / "run", "cache_dir": folder / "cache", "threads": 1}
     if engine == "slim":
         options |= {"engine": engine, "slim_path": slim_path, "history": "native"}
@@ -154,7 +154,7 @@ def live(number, folder, *, engine="native", slim_path=None):
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:600]}"
     finally:
-        plots.draw_all = draw_all
+        run_pages.make = make
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -163,14 +163,14 @@ def _resumed(scenario, options, expected):
     options = options | {"out": options["out"].with_name("again")}
     run, left = Branch.run, [len(scenario.branches) * options["replicates"] * (1 + (options["twin"] is not None))]
 
-    def stop(self, lineages, report, keeper=None):
+    def stop(self, lineages, report, *rest):
         left[0] -= 1
 
         def last(done, note):
             if not left[0] and done > 0.3:
                 raise KeyboardInterrupt
 
-        return run(self, lineages, last, keeper)
+        return run(self, lineages, last, *rest)
 
     before, history.CHECKPOINT_SECONDS = history.CHECKPOINT_SECONDS, -1.0
     Branch.run = stop

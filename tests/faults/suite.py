@@ -146,8 +146,7 @@ def stores(folder, log, count, seed):
         shutil.rmtree(template, ignore_errors=True)
         template.mkdir()
         process = processes.start(processes.admix(*words(template), every=0.05, pause=0.03))
-        parts = template / ".out.unfinished" / "parts"
-        while not (parts.is_dir() and len(list(parts.glob("*"))) == 2 and list(parts.glob("*.checkpoint"))):
+        while not processes.in_second_branch(template):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()

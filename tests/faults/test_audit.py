@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small
 
-from admix import plots, simulate
+from admix import run_pages, simulate
 from admix.engines.native import audit as audits
 from admix.engines.native import branch as branches
 from admix.engines.native.audit import Conservation, audit
@@ -184,7 +184,7 @@ def test_a_large_deme_is_looked_at_in_quarters():
 
 
 def test_a_broken_law_ends_the_run_with_a_report_and_no_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
 
     def faulty(world, tick):
         if world.n_planes:

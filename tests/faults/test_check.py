@@ -9,7 +9,7 @@ import processes
 import pytest
 import small
 
-from admix import plots, results, simulate
+from admix import results, run_pages, simulate
 from admix.cli import app
 from admix.cli_process import execute
 from admix.inspection import inspect
@@ -23,7 +23,7 @@ TREE = small.tree(**processes.SEVERAL)
 def made(tmp_path_factory):
     base = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         options = RunOptions(
             out=base / "run", cache_dir=base / "cache", threads=1, twin="neutral", replicates=2, keep_parents=True
         )
@@ -92,7 +92,11 @@ LIES = {
     "ancestry of a window": ("landscape.tsv", cell("ancestry", 0.9, 200), "landscape"),
     "a histogram": ("spread.tsv", cell("count", 77, 3), "spread"),
     "the summary": ("summary.json", lambda v: v["entries"][0].update(realised=0.11), "summary"),
-    "a number that no law binds": ("trajectory.tsv", cell("log_fitness_mean", -0.5, 0), "again"),
+    "a column that no law binds": (
+        "trajectory.tsv",
+        lambda f: f.assign(ancestry_sd=(0.999 * f["ancestry_sd"].astype(float)).map("{:.10g}".format)),
+        "again",
+    ),
 }
 
 
@@ -101,11 +105,7 @@ def test_a_lie_is_found(made, tmp_path, name):
     file, change, law = LIES[name]
     run = lie(made, tmp_path, file, change)
     assert results.validate_run(run) == []
-    again = law == "again"
-    for seed in range(20):
-        findings = found(made, run, again=again, seed=seed)
-        if findings[law].state == "bad" or not again:
-            break  # the lie is in one of four branches and twins
+    findings = found(made, run, again=law == "again", seed=3)
     assert findings[law].state == "bad", [f.line for f in findings.values()]
     assert file in findings[law].text and "\n" not in findings[law].text
 

@@ -8,6 +8,7 @@ import lzma
 import random
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -166,7 +167,8 @@ def test_trees_run_no_code(packed, tmp_path):
     """zarr unpickles arrays of objects; such a file is refused before it gets there."""
     path = put(tmp_path / "bad.tsz", packed)
     evil = tmp_path / "evil.tsz"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(evil, "w") as new:
+    # the names of groups are written more than once
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path) as old, zipfile.ZipFile(evil, "w") as new:
         for entry in old.infolist():
             content = old.read(entry)
             if entry.filename.endswith("time/.zarray") and b'"filters": null' in content:

@@ -12,7 +12,7 @@ import processes
 import pytest
 import small
 
-from admix import cache, plots, simulate
+from admix import cache, run_pages, simulate
 from admix.errors import RunError
 from admix.scenario_yaml import write
 from admix.simulate import RunOptions
@@ -31,7 +31,7 @@ ODD = [
 def expected(tmp_path_factory):
     base = tmp_path_factory.mktemp("expected")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         return processes.tables(simulate.run(small.scenario(), RunOptions(out=base / "o", cache_dir=base, threads=1)))
 
 
@@ -47,7 +47,7 @@ def test_odd_names(expected, tmp_path, name, monkeypatch, capsys):
     from admix.cli import app
     from admix.cli_process import execute
 
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     place = tmp_path / name
     place.mkdir()
     assert execute(app, [str(w) for w in words(place, "-q")]) == 0, capsys.readouterr().err
@@ -147,7 +147,7 @@ branch.unpack_worlds = limited
 @pytest.mark.parametrize("call", [7, 8, 9, 12])
 def test_a_disk_that_fills_after_the_history(expected, tmp_path, monkeypatch, call):
     """While a branch is kept, a table is written or the run is sealed; the next attempt ends as if nothing had been."""
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     fsync, calls = os.fsync, []
 
     def full(descriptor):

@@ -2,6 +2,7 @@
 """Branches that go on where they were, and unfinished runs that may not be gone on with."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -11,11 +12,14 @@ import pytest
 import small
 import tszip
 
-from admix import plots, results, simulate, unfinished
+from admix import results, run_pages, scenario, simulate, unfinished
+from admix.cli import app
+from admix.cli_process import execute
 from admix.engines.native import history
 from admix.engines.native.branch import Branch, BranchPlan
 from admix.errors import InputError
 from admix.interrupts import SAVE
+from admix.run_plan import resolve
 from admix.scenario_yaml import write
 from admix.simulate import RunOptions
 
@@ -100,10 +104,8 @@ def file(tmp_path_factory):
 
 
 def finished_run(file, place, **changes):
-    from admix import scenario
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw_all", lambda *given: None)
+        patch.setattr(run_pages, "make", lambda path: None)
         options = {"out": place / "out", "cache_dir": place / "cache", "threads": 1} | changes
         return simulate.run(scenario.load(file), RunOptions(**options))
 
@@ -128,10 +130,8 @@ def words(file, place, *more):
 def stopped(file, place, number=signal.SIGTERM):
     """A run that got a signal in its second branch; returns exit code and what it said."""
     process = processes.start(processes.admix(*words(file, place), every=0.05, pause=0.04))
-    parts = place / ".out.unfinished" / "parts"
     end = time.monotonic() + 90
-    # the first branch is finished, and the second has been saved once
-    while not (parts.is_dir() and len(list(parts.glob("*"))) == 2 and list(parts.glob("*.checkpoint"))):
+    while not processes.in_second_branch(place):
         assert process.poll() is None and time.monotonic() < end, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(number)
@@ -175,10 +175,10 @@ def test_a_signal_that_asks_for_a_checkpoint_stops_nothing(file, whole, tmp_path
 @pytest.fixture
 def interrupted(file, tmp_path, monkeypatch):
     """A run that was interrupted in this process while its first branch was under way."""
-    monkeypatch.setattr(plots, "draw_all", lambda *given: None)
+    monkeypatch.setattr(run_pages, "make", lambda path: None)
     run = Branch.run
 
-    def interrupt(self, lineages, report, keeper=None):
+    def interrupt(self, lineages, report, *rest):
         sent = []
 
         def report_and_stop(done, note):
@@ -186,7 +186,7 @@ def interrupted(file, tmp_path, monkeypatch):
                 sent.append(done)
                 signal.raise_signal(signal.SIGINT)
 
-        return run(self, lineages, report_and_stop, keeper)
+        return run(self, lineages, report_and_stop, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Branch, "run", interrupt)
@@ -252,6 +252,38 @@ def test_damage_costs_time_and_no_result(file, whole, interrupted, damage):
     finished_run(file, interrupted)
     assert processes.tables(interrupted / "out") == processes.tables(whole)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [("--seed 3", "--seed"), ("--scenario tiny", "--scenario"), ("-f", "--force"), ("--out x", "--out")],
+    ids=["seed", "scenario", "force", "out"],
+)
+def test_what_was_typed_first_is_not_typed_again(tmp_path, capsys, words, option):
+    assert execute(app, ["run", "--resume", str(tmp_path / "run"), *words.split()]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"admix: {option}: got ") and "left out with --resume" in told
+
+
+def test_a_run_that_was_being_replaced_comes_back(file, whole, tmp_path):
+    """Killed between the two renames of --force: the old run is not lost, and not replaced without --force either."""
+    shutil.copytree(whole, tmp_path / ".out.replaced-123")
+    with pytest.raises(InputError, match="--force to replace it"):
+        finished_run(file, tmp_path)
+    assert results.validate_run(tmp_path / "out") == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_process_that_was_killed_at_its_very_end(file, whole, tmp_path, capsys):
+    """The run directory is complete, and the folder beside it was not removed any more."""
+    shutil.copytree(whole, tmp_path / "out")
+    folder = tmp_path / ".out.unfinished"
+    plan = resolve(scenario.load(file), RunOptions(out=tmp_path / "out", cache_dir=tmp_path, threads=1))
+    folder.mkdir()
+    (folder / "run.json").write_text(unfinished.Record.of(plan).to_json(), encoding="utf-8")
+    assert execute(app, ["run", "--resume", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'} is complete\n"
+    assert not folder.exists() and results.validate_run(tmp_path / "out") == []
 
 
 def test_there_is_nothing_to_go_on_with(tmp_path):
