@@ -98,6 +98,9 @@ def _directive(name: str, target: str, *options: str) -> str:
 
 
 def _documented(target: str, found: object) -> str:
+    if inspect.ismodule(found):  # one that can be called, as the function in it that has its name
+        name = target.rpartition(".")[2]
+        return _documented(f"{target}.{name}", getattr(found, name))
     if inspect.isclass(found):
         return _directive("autoclass", target, "members")
     if inspect.isfunction(found):

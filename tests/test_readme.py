@@ -242,10 +242,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def commands() -> list[str]:
-    """Every `admix run` in a code block or in backticks."""
+    """Every `admix run` in a code block or in backticks, but for pages whose blocks are run (test_pages.py)."""
     found = set()
     for page in PAGES:
-        if page.name == "decisions.md":
+        if page.name == "decisions.md" or page.parent.name == "howto":
             continue
         text = page.read_text()
         code = re.findall(r"(?ms)^```sh\n(.*?)^```", text)
