@@ -142,7 +142,7 @@ def _results(sweep):
         yield sweep / "results" / row[0][:2] / f"{row[0]}.json", {"key": row[0]}
 
 
-def kill(folder, figures, moments=20):
+def kill(folder, figures, moments):
     small = {"scenario": "small.yaml", "generations": 25}
     straight = Work(folder, "straight", **small)
     whole = straight.run("run", "-q", "-j", "2")[0]
@@ -257,10 +257,12 @@ def slurm(folder, figures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "kill", "slurm"))
-    chosen = parser.parse_args().what
+    parser.add_argument("--moments", type=int, default=20, help="of kill")
+    given = parser.parse_args()
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="admix-sweeps-") as folder:
-        {"speed": speed, "kill": kill, "slurm": slurm}[chosen](folder, figures)
+        more = {"moments": given.moments} if given.what == "kill" else {}
+        {"speed": speed, "kill": kill, "slurm": slurm}[given.what](folder, figures, **more)
     return 0 if figures.met else 1
 
 
