@@ -28,6 +28,7 @@ COMMANDS = (
     "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "plot", "scenarios",
     "scenarios show", "cache", "cache list", "cache clear",
     "sweep", "sweep plan", "sweep run", "sweep status", "sweep task", "sweep collect",
+    "sweep cancel", "sweep history",
 )  # fmt: skip
 RUN_OPTIONS = (
     "--scenario -s --seed --replicates --burnins --burnin --generations --start --threads -o --out -f --force"
