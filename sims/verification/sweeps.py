@@ -259,6 +259,8 @@ def main():
     parser.add_argument("what", choices=("speed", "kill", "slurm"))
     parser.add_argument("--moments", type=int, default=20, help="of kill")
     given = parser.parse_args()
+    # so that daemons are stopped and directories removed
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="admix-sweeps-") as folder:
         more = {"moments": given.moments} if given.what == "kill" else {}
