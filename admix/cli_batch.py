@@ -17,7 +17,7 @@ import typer
 
 from admix.cli_derive import whole
 from admix.cli_process import Stopped, place, tell
-from admix.cli_sweep_files import alone, cache_of, collected, planned, point_name, prepared, usable
+from admix.cli_sweep_files import alone, cache_of, collected, cost_lines, planned, point_name, prepared, usable
 from admix.errors import InputError, RunError, nearest
 
 if TYPE_CHECKING:
@@ -226,8 +226,8 @@ def signal_of(text: str) -> tuple[str, int]:
 def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool, wait: bool) -> None:
     """Submit what is missing of a sweep."""
     from admix.sweep import batch as batches
+    from admix.sweep import estimate, rounds, slurm
     from admix.sweep import plan as plans
-    from admix.sweep import rounds, slurm
     from admix.sweep.store import Store
 
     if dry_run:
@@ -237,10 +237,12 @@ def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool,
         except (InputError, RunError) as error:
             site = slurm.Site(1001, None)
             tell(f"# {error}", "# Slurm's usual limits are taken instead")
-        made, needs = batches.prepare(chosen, folder.resolve(), options, site)
+        done = Store(folder).finished()
+        cost = estimate.cost(chosen, done, Path(options.cache))
+        made, needs = batches.prepare(chosen, folder.resolve(), options, site, spent=cost)
         for name, text in batches.scripts(folder.resolve(), made, needs) if made.count else []:
             tell(f"# ---- {name}", text)
-        tell(*_submitted(chosen, made, dry=True))
+        tell(*_submitted(chosen, made, dry=True), *cost_lines(chosen, done, cost)[1:])
         return
     chosen, folder = prepared(grid, out, write=False)
     usable(folder)
@@ -264,7 +266,9 @@ def run_on_slurm(grid: str, out: str | None, options: Options, *, dry_run: bool,
                 if not (folder / "table.tsv").is_file():
                     collected(chosen, place_)
                 return
-            made, needs = batches.prepare(chosen, folder, options, slurm.read_site())
+            cost = estimate.cost(chosen, done, Path(options.cache))
+            tell(*cost_lines(chosen, done, cost))
+            made, needs = batches.prepare(chosen, folder, options, slurm.read_site(), spent=cost)
             batches.submit(folder, made, needs)
             tell(*_submitted(chosen, made), f"Logs: {rounds.logs(folder, made.number)}")
     if wait:

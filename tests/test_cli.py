@@ -29,6 +29,7 @@ COMMANDS = (
     "scenarios",
     "scenarios show", "cache", "cache list", "cache clear",
     "sweep", "sweep plan", "sweep run", "sweep status", "sweep task", "sweep collect",
+    "sweep cancel", "sweep history",
 )  # fmt: skip
 RUN_OPTIONS = (
     "--scenario -s --seed --replicates --burnins --burnin --generations --start --threads -o --out -f --force"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import Cluster, missing
-from test_sweep import write
+from test_sweep import PARAMETERS, write
 from test_sweep_local import SMALL
 
 from admix.engines.native.compiled import kernel_folder
@@ -18,6 +18,7 @@ from admix.sweep.point import Bench
 from admix.sweep.store import Store
 
 pytestmark = pytest.mark.slurm
+GRID = SMALL | {"replicates": 2, "parameters": PARAMETERS[:1]}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,7 +43,7 @@ def cluster():
 def by_hand(tmp_path_factory):
     """The small sweep without Slurm: cache, points and table."""
     folder = tmp_path_factory.mktemp("by-hand")
-    made = plan.make(grid.load(write(folder, **SMALL)))
+    made = plan.make(grid.load(write(folder, **GRID)))
     bench = Bench(made, folder, folder / "cache")
     for point in made.points:
         bench.point(point, 1)
@@ -62,12 +63,12 @@ def admix(cluster, cache, *words):
 def test_failures_a_cancelled_task_and_killed_daemons(cluster, by_hand, tmp_path):
     """Everything is there in the end, by the same command, in the same table."""
     cache, made, table = by_hand
-    file, folder = write(tmp_path, **SMALL), tmp_path / "sweep"
+    file, folder = write(tmp_path, **GRID), tmp_path / "sweep"
     # what stands where a result's directory belongs makes the point fail
     blocked = folder / "results" / made.points[5].key[:2]
     blocked.parent.mkdir(parents=True)
     blocked.write_text("")
-    slurm = ("run", file, "-o", folder, "--executor", "slurm", "--retries", "1", "--mem", "700")
+    slurm = ("run", file, "-o", folder, "--executor", "slurm", "--retries", "1", "--mem", "700", "--chunk", "2")
     done = admix(cluster, cache, *slurm)
     assert done.returncode == 0, done
     job = done.stdout.split("Jobs: ")[1].split(";")[0].split(",")[0]
@@ -95,7 +96,7 @@ def test_ten_thousand_points_are_submitted_within_ten_seconds(cluster, by_hand, 
     """Processor time, since other work may be going on; then all are cancelled."""
     share = {"name": "share", "field": "pulse.share", "values": [round(0.1 + k / 50_000, 6) for k in range(1250)]}
     parameters = [share, {"name": "dominance", "field": "selection.dominance", "values": [0.5, 0.1]}]
-    file, folder = write(tmp_path, **SMALL, replicates=2, parameters=parameters), tmp_path / "sweep"
+    file, folder = write(tmp_path, **GRID | {"parameters": parameters}), tmp_path / "sweep"
     before = os.times()
     began = time.monotonic()
     hold = ("--chunk", "1", "--slurm-opt=--hold")
@@ -113,7 +114,7 @@ def test_ten_thousand_points_are_submitted_within_ten_seconds(cluster, by_hand, 
 
 
 def test_a_refusal_is_the_sites_own_words(cluster, by_hand, tmp_path):
-    file, folder = write(tmp_path, **SMALL), tmp_path / "sweep"
+    file, folder = write(tmp_path, **GRID), tmp_path / "sweep"
     words = ("run", file, "-o", folder, "--executor", "slurm", "--slurm-opt=--partition=gpu")
     done = admix(cluster, by_hand[0], *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1

@@ -122,16 +122,16 @@ def _script(folder: Path, made: Round, need: _Need, kind: str, first: int, n: in
 
 def prepare(
     plan: SweepPlan, folder: Path, options: Options, site: slurm.Site, *, queued: int = 0,
-    tries: dict[str, int] | None = None, longer: float = 1.0, larger: float = 1.0,
+    tries: dict[str, int] | None = None, longer: float = 1.0, larger: float = 1.0, spent: Cost | None = None,
 ) -> tuple[Round, dict[str, _Need]]:  # fmt: skip
-    """Return the next round and what its tasks need; writes nothing.
+    """Return the next round and what its tasks need; writes nothing. ``spent`` is the estimate, where it is known.
 
     Raises
     ------
     RunError
         If the site's limit of queued jobs leaves no room.
     """
-    spent = cost(plan, Store(folder).finished(), Path(options.cache))
+    spent = spent or cost(plan, Store(folder).finished(), Path(options.cache))
     limits = [n for n in (site.max_submit, options.max_submit) if n is not None]
     room = min(limits) - queued if limits else None
     chunk = _chunk(plan, options, spent, room)

@@ -64,7 +64,7 @@ class Work:
     def __init__(self, folder, name, **changes):
         self.folder = Path(folder) / name
         self.folder.mkdir(parents=True)
-        (self.folder / "small.json").write_text(json.dumps(SMALL))
+        (self.folder / "small.yaml").write_text(json.dumps(SMALL))
         self.grid = self.folder / "grid.json"
         self.grid.write_text(json.dumps({"name": "s"} | GRID | changes))
         self.sweep = self.folder / "sweep"
@@ -119,7 +119,7 @@ def speed(folder, figures):
         "overhead a point, everything counted", "0.5 s", f"{over:.2f} s ({wall:.0f} s on {cores} cores)", over < 0.5
     )
     shares = {"name": "share", "field": "pulse.share", "values": [round(0.1 + k / 50_000, 6) for k in range(2500)]}
-    work = Work(folder, "many", scenario="small.json", replicates=2, generations=5, parameters=[shares])
+    work = Work(folder, "many", scenario="small.yaml", replicates=2, generations=5, parameters=[shares])
     wall, spent, _ = work.run("plan")
     figures.add("plan of 10,000 points", "10 s", f"{wall:.1f} s ({spent:.1f} s of a processor)", spent < 10)
     for file, keys in _results(work.sweep):
@@ -142,8 +142,8 @@ def _results(sweep):
         yield sweep / "results" / row[0][:2] / f"{row[0]}.json", {"key": row[0]}
 
 
-def kill(folder, figures, moments=20):
-    small = {"scenario": "small.json", "generations": 25}
+def kill(folder, figures, moments):
+    small = {"scenario": "small.yaml", "generations": 25}
     straight = Work(folder, "straight", **small)
     whole = straight.run("run", "-q", "-j", "2")[0]
     work, rng, killed = Work(folder, "killed", **small), random.Random(5), []
@@ -192,9 +192,11 @@ def slurm(folder, figures):
 
     if missing():
         sys.exit(f"not installed: {', '.join(missing())}; apt-get install slurm-wlm munge")
-    here = Work(folder, "here")
+    values = [round(0.02 * k, 2) for k in range(1, 21)]
+    small = {"scenario": "small.yaml", "generations": 25, "parameters": [GRID["parameters"][0] | {"values": values}]}
+    here = Work(folder, "here", **small)
     here.run("run", "-q")
-    work = Work(folder, "there")
+    work = Work(folder, "there", **small)
     work.run("plan")
     results = [file for file, _ in _results(work.sweep)]
     counts = {}
@@ -209,13 +211,13 @@ def slurm(folder, figures):
     began = time.monotonic()
     try:
         work.env |= cluster.env
-        asked = ("--executor", "slurm", "--chunk", "2", "--retries", "1")
+        asked = ("--executor", "slurm", "--chunk", "4", "--retries", "1", "--mem", "900")
         said = work.run("run", *asked)[2]
         job = re.search(r"Jobs: .*?(\d+); then", said)[1]
-        print(f"<!-- {said.splitlines()[0]} -->")
+        print(next(f"<!-- {line} -->" for line in said.splitlines() if "job arrays" in line))
         finished = lambda: sum(file.exists() for file in results)  # noqa: E731
         cluster.until(lambda: finished() >= 2, "first results", 900)
-        cluster.ask("scancel", f"{job}_15")
+        cluster.ask("scancel", f"{job}_9")
         cluster.kill("slurmctld")
         time.sleep(4)
         cluster.start("slurmctld")
@@ -238,7 +240,7 @@ def slurm(folder, figures):
             f" {time.monotonic() - began:.0f} s", finished() == 40,
         )  # fmt: skip
         figures.add("its table and that of the local run", "identical", "", work.table() == here.table())
-        many = Work(folder, "many", scenario="small.json", replicates=2, generations=5, parameters=[
+        many = Work(folder, "many", scenario="small.yaml", replicates=2, generations=5, parameters=[
             {"name": "share", "field": "pulse.share", "values": [round(0.1 + k / 50_000, 6) for k in range(2500)]}
         ])  # fmt: skip
         many.env |= cluster.env
@@ -255,10 +257,14 @@ def slurm(folder, figures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "kill", "slurm"))
-    chosen = parser.parse_args().what
+    parser.add_argument("--moments", type=int, default=20, help="of kill")
+    given = parser.parse_args()
+    # so that daemons are stopped and directories removed
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="admix-sweeps-") as folder:
-        {"speed": speed, "kill": kill, "slurm": slurm}[chosen](folder, figures)
+        more = {"moments": given.moments} if given.what == "kill" else {}
+        {"speed": speed, "kill": kill, "slurm": slurm}[given.what](folder, figures, **more)
     return 0 if figures.met else 1
 
 
