@@ -137,9 +137,13 @@ def shares(facts: Facts) -> Iterator[str]:
 
 def pulses(facts: Facts) -> Iterator[str]:
     """What a pulse brought is the ancestry of its generation, and the share of heads where the first one comes."""
-    table, t = facts.tables["pulse"], facts.tables["trajectory"].set_index(_AT)["ancestry_mean"]
+    table, t = facts.tables["pulse"], facts.tables["trajectory"].set_index(_AT).sort_index()["ancestry_mean"]
     heads = facts.tables["ancestors"]
-    heads = heads[(heads["scope"] == "all") & (heads["measure"] == "headcount")].set_index([*_RUN, "source"])["value"]
+    heads = (
+        heads[(heads["scope"] == "all") & (heads["measure"] == "headcount")]
+        .set_index([*_RUN, "source"])
+        .sort_index()["value"]
+    )
     for row in table.itertuples():
         clock = facts.schedules.get(row.branch)
         where = f"pulse.tsv: branch {row.branch}, replicate {row.replicate}, twin {row.twin}, pulse {row.pulse}"
@@ -220,7 +224,7 @@ def landscape(facts: Facts) -> Iterator[str]:
 def spread(facts: Facts) -> Iterator[str]:
     """Each histogram holds everybody once, and has the mean of the people."""
     table = facts.tables["spread"]
-    people = facts.tables["trajectory"].set_index(_AT)
+    people = facts.tables["trajectory"].set_index(_AT).sort_index()
     for key, rows in table.groupby(_AT, sort=False):
         where = "spread.tsv: " + _named(dict(zip(_AT, key, strict=True)), "branch", "deme", "generation")
         if key not in people.index:

@@ -21,7 +21,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import corrupter  # noqa: E402
 import small  # noqa: E402
 
-SECONDS = 5.0
+SECONDS, ASLEEP = 5.0, 120.0
+"""Processor time that an answer may take, so that a busy machine changes nothing; and time altogether."""
 SMALL_GENOME = {
     "map": "Chromosome\tPosition(bp)\tMap(cM)\n"
     + "".join(f"{c}\t{p}\t{p / 1e6 * 1.1:.6f}\n" for c in "ab" for p in range(1, 2_000_001, 100_000)),
@@ -39,6 +40,12 @@ def _hang(number, frame):
     raise TimeoutError(f"more than {SECONDS} s")
 
 
+def limit(seconds):
+    """Begin or (with 0) end the time that an answer may take."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, ASLEEP if seconds else 0)
+
+
 class Judge:
     """Calls the command line and puts down what was wrong with its answers."""
 
@@ -50,12 +57,13 @@ class Judge:
         self.counts, self.wrong = Counter(), []
         self.slowest = (0.0, "")
         signal.signal(signal.SIGALRM, _hang)
+        signal.signal(signal.SIGPROF, _hang)
 
     def ask(self, kind, words, *, refused=True):
         """Refused (or, if that is allowed, accepted) in one line, soon."""
         out, err = io.StringIO(), io.StringIO()
-        began = time.monotonic()
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        began = time.process_time()
+        limit(SECONDS)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = self.call([str(w) for w in words])
@@ -63,8 +71,8 @@ class Judge:
             code, told = None, f"{type(error).__name__}: {error}"
             err.write(told)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        self.slowest = max(self.slowest, (time.monotonic() - began, kind))
+            limit(0)
+        self.slowest = max(self.slowest, (time.process_time() - began, kind))
         line = err.getvalue()
         good = code in (1, 2) and line.count("\n") == 1 and line.startswith("admix: ")
         good = good and "admix: unexpected" not in line and "Traceback" not in line and len(line) < 1500
@@ -148,7 +156,7 @@ def check_run(judge, name, words):
         judge.ask(f"run directory: {name}", words, refused=False)
         return
     out, err = io.StringIO(), io.StringIO()
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    limit(SECONDS)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = judge.call([str(w) for w in words])
@@ -156,7 +164,7 @@ def check_run(judge, name, words):
         code = None
         err.write(repr(error))
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        limit(0)
     same = name == "manifest.json" and code == 0  # white space, or a key that nobody reads
     told = err.getvalue()
     good = code == 1 and "bad " in out.getvalue() and not told

@@ -217,7 +217,8 @@ def page(folder):
             cases, wrong = last["cases"], len(last["wrong"])
             free = sum(n for kind, _, n in last["counts"] if "random" in kind)
             more = f"{cases - free} wrong by construction, {free} with random bytes (no crash is asked of them);"
-            more += f" slowest {last['slowest_seconds'][0]:.1f} s; memory {last['memory_bytes'] / 1e6:.0f} MB"
+            more += f" slowest {last['slowest_seconds'][0]:.1f} s of processor time;"
+            more += f" memory {last['memory_bytes'] / 1e6:.0f} MB"
         elif part.startswith("soak"):
             refused = sum(outcome["outcome"].startswith("refused") for outcome in found)
             more = f"{refused} refused in one line, the others run, inspected" + (

@@ -57,7 +57,7 @@ def test_odd_names(expected, tmp_path, name, monkeypatch, capsys):
 
 
 def test_a_name_that_no_file_system_takes(tmp_path):
-    place = tmp_path / ("y" * 240)
+    place = tmp_path / ("y" * 250)
     done = processes.finish(processes.plain(*words(tmp_path, "-q", f"--out={place}")))
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "File name too long" in done.stderr
 
@@ -121,12 +121,12 @@ import resource
 from admix.engines.native import branch
 unpack = branch.unpack_worlds
 def limited(world, packed):
+    unpack(world, packed)
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + 30_000_000, -1))
-    hold.append(bytearray(20_000_000))
-    unpack(world, packed)
-    hold.append(bytearray(60_000_000))  # the state, as it grows
+    for _ in range(1000):
+        hold.append(bytearray(1_000_000))  # the state, as it grows
 hold = []
 branch.unpack_worlds = limited
 """
