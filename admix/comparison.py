@@ -20,10 +20,10 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(p[-depth:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    # the same directory twice
-    return [f"{name} ({k})" for k, name in enumerate(names, start=1)]
+        if len(set(names)) == len(set(parts)):
+            break
+    # a directory may be given twice
+    return [f"{name} ({k})" if names.count(name) > 1 else name for k, name in enumerate(names, start=1)]
 
 
 def table(runs: Mapping[str, Run]) -> pd.DataFrame:

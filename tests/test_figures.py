@@ -381,10 +381,13 @@ def run_directory(path, scenario_name="reich", *, second_source=False, **options
     spread = pd.concat([histogram(branch=b) for b in data["branch"].unique()], ignore_index=True)
     if second_source:
         spread = pd.concat([spread, spread.assign(source="denisova")], ignore_index=True)
-    ancestors = pulse[keys].assign(scope="all", measure="dna", value=0.02)
-    landscape = pulse[keys].assign(
-        generation=2, chrom="1", start=0, end=1, cM=0.0, functional_bp=0, B=1.0, ancestry=0.1
-    )
+    shares = {"headcount": 0.1, "pedigree_paths": 0.023, "genealogical": 0.056, "genealogical@70ka": 0.09, "dna": 0.021}
+    measures = pd.DataFrame({"scope": "all", "measure": list(shares), "value": list(shares.values())})
+    ancestors = pulse[keys].merge(measures, how="cross")
+    start = np.tile(np.arange(0, 5_000_000, 500_000), 3)
+    windows = pd.DataFrame({"chrom": np.repeat(["1", "2", "22"], 10), "start": start, "end": start + 500_000})
+    windows = windows.assign(generation=2, cM=0.5, functional_bp=0, B=1.0, ancestry=start / 5e7)
+    landscape = pulse[keys].merge(windows, how="cross")
     with RunWriter(path) as writer:
         for name, table in {
             "trajectory": data,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -43,7 +44,6 @@ class Result:
 
     def __init__(self, path: str | Path) -> None:
         self.run: Run = read_run(path)
-        self._keep: Any = None
 
     @property
     def path(self) -> Path:
@@ -169,7 +169,11 @@ class Result:
     @classmethod
     def temporary(cls, make: Callable[[Path], Path], name: str) -> Result:
         """Return the result of ``make(path)`` in a directory that is removed when the result is forgotten."""
-        folder = tempfile.TemporaryDirectory(prefix="admix-", ignore_cleanup_errors=True)
-        result = cls(make(Path(folder.name) / name))
-        result._keep = folder
+        folder = Path(tempfile.mkdtemp(prefix="admix-"))
+        try:
+            result = cls(make(folder / name))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
         return result

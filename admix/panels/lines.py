@@ -20,7 +20,7 @@ _DASHES = ("-", "--", "-.", ":")
 def _generation_axis(ax: Axes, last: int) -> None:
     ax.set_xscale("log")
     ax.set_xlim(0.93, last * 1.03)
-    ticks = [g for g in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if g <= last]
+    ticks = [g for g in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000) if g <= last]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
