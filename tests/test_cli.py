@@ -25,7 +25,7 @@ from admix.cli_process import execute
 from admix.cli_run import size
 
 COMMANDS = (
-    "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "plot", "scenarios",
+    "", "run", "predict", "infer", "sensitivity", "dfe", "dfe list", "dfe show", "plot", "scenarios",
     "scenarios show", "cache", "cache list", "cache clear",
     "sweep", "sweep plan", "sweep run", "sweep status", "sweep task", "sweep collect",
 )  # fmt: skip
