@@ -25,8 +25,8 @@ from admix.cli_process import execute
 from admix.cli_run import size
 
 COMMANDS = (
-    "", "run", "predict", "sensitivity", "dfe", "dfe list", "dfe show", "report", "plot", "compare", "explain",
-    "scenarios",
+    "", "run", "predict", "infer", "sensitivity", "dfe", "dfe list", "dfe show", "report", "plot", "compare",
+    "explain", "scenarios",
     "scenarios show", "cache", "cache list", "cache clear",
     "sweep", "sweep plan", "sweep run", "sweep status", "sweep task", "sweep collect",
     "sweep cancel", "sweep history",
