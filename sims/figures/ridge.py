@@ -77,13 +77,16 @@ def draw(table: pd.DataFrame, phi: np.ndarray, out: Path) -> list[Path]:
             )  # fmt: skip
         right.set_yscale("log")
         right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        right.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        right.yaxis.set_minor_formatter(
+            FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}".strip("0.")[0] in "25" else "")
+        )
         right.set_ylabel(f"archaic ancestry in generation {generation} (% of DNA)")
         right.set_xlabel("archaic load (difference of mean log fitness)")
         right.legend()
         for ax in (left, right):
             upper = ax.secondary_xaxis("top", functions=(lambda S: S, lambda S: S))
             fitness = [w for w in np.arange(0.05, 1, 0.05) if load.min() * 0.9 <= -np.log(w) <= load.max() * 1.1]
+            fitness = fitness if len(fitness) < 7 else fitness[len(fitness) % 2 :: 2]
             upper.set_xticks([-np.log(w) for w in fitness], [f"{w:.2f}" for w in fitness])
             upper.set_xlabel("fitness of an unmixed archaic person")
         handles, labels = left.get_legend_handles_labels()
