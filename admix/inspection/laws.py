@@ -159,10 +159,10 @@ def pulses(facts: Facts) -> Iterator[str]:
             continue  # later ones add to what is there
         mean = t.get((row.branch, row.replicate, row.twin, source, row.target, 1))
         if mean is not None and abs(float(mean) - row.realised) > ROUNDING and facts.engine != "msprime":
-            yield f"{where}: {row.realised:.10g} came in, but generation 1 has {float(mean):.10g}"
+            yield f"{where}: {row.realised:.10g} came in, but generation 1 of trajectory.tsv has {float(mean):.10g}"
         head = heads.get((row.branch, row.replicate, row.twin, source))
         if head is not None and abs(float(head) - row.realised) > ROUNDING and facts.engine != "msprime":
-            yield f"{where}: {row.realised:.10g} came in, but the head-count is {float(head):.10g}"
+            yield f"{where}: {row.realised:.10g} came in, but the head-count of ancestors.tsv is {float(head):.10g}"
 
 
 def ancestors(facts: Facts) -> Iterator[str]:

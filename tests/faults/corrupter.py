@@ -235,7 +235,7 @@ ELEMENTS = COMMON | {
 LENGTHS = COMMON | {
     "no length": _cell(1, *NO_NUMBERS),
     "length below 1": _cell(1, "0", "-4"),
-    "too long": _cell(1, "99999999999", "9223372036854775808", "1e30"),
+    "too long": _cell(1, "9999999999999", "9223372036854775808", "1e30"),
     "too short for the map": _cell(1, "5", "100"),
     "short row": _shorten(2),
 }
