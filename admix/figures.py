@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
@@ -515,7 +516,7 @@ def histogram(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _small() -> float:
     """Points of the letters beside lines: those of legends."""
-    return float(rcParams["legend.fontsize"])
+    return float(FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points())
 
 
 def _root(x: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ def test_there_are_examples():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     # one cache for all, as on a person's machine
     monkeypatch.setenv("ADMIX_CACHE", str(tmp_path_factory.getbasetemp() / "notebooks-cache"))
     book = nbformat.read(path, as_version=4)

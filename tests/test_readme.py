@@ -261,6 +261,7 @@ def test_every_command_in_the_pages_works(command: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "simulate_and_tell", lambda loaded, options, progress: asked.append(loaded))
     monkeypatch.setattr(cli, "print_plan", lambda loaded, options: asked.append(loaded))
+    monkeypatch.setattr(cli, "write_slim_script", lambda loaded, *given, **more: asked.append(loaded))
     shutil.copy(scenario.CATALOG / "reich.yaml", "mine.yaml")
     Path("DIR").mkdir()
     shutil.copy(scenario.CATALOG / "tiny.yaml", "DIR/scenario.yaml")

@@ -213,7 +213,7 @@ FAULTS = [
     ("sampling.landscape_generations", [10, 2], "sampling.landscape_generations", "[10, 2]",
      "in rising order", None),
     ("sampling.spread_generations", [0, 2], "sampling.spread_generations", "[0, 2]",
-     "generations from 1 on", None),
+     "generations from 1 to 10,000,000", None),
     # numbers that are none
     (f"{EPOCH}.start_size", math.nan, f"{EPOCH}.start_size", "nan", "a number of individuals from 2", None),
     (f"{EPOCH}.start_size", math.inf, f"{EPOCH}.start_size", "inf", "a number of individuals from 2", None),
@@ -256,8 +256,8 @@ FAULTS = [
     ("run", {"twin": "neutrl"}, "run.twin", "'neutrl'", "one of none, neutral", "neutral"),
     ("demography.time_units", "generations", "demography.time_units", "'generations'", "one of years", None),
     (f"{EPOCH}.size_function", "expo", f"{EPOCH}.size_function", "'expo'", "one of constant, linear", None),
-    ("name", "../up", "name", "'../up'", "a name of letters, digits", None),
-    ("branches[0].name", "p 10", "branches[0].name", "'p 10'", "a name of letters, digits", None),
+    ("name", "../up", "name", "'../up'", "a name of up to 100 letters, digits", None),
+    ("branches[0].name", "p 10", "branches[0].name", "'p 10'", "a name of up to 100 letters, digits", None),
     ("demography.demes[1].name", "modern-1", "demography.demes[1].name", "'modern-1'",
      "letters, digits and _", None),
     # names that must be known, or new

@@ -107,9 +107,11 @@ def test_ten_thousand_points_are_submitted_within_ten_seconds(cluster, by_hand, 
     print(f"{spent:.1f} s of processor time, {time.monotonic() - began:.1f} s")
     assert spent < 10
     status = admix(cluster, by_hand[0], "status", folder)
-    assert "Slurm, round 1: 10,001 pending" in status.stdout
+    # points, the gathering job, and what the cache lacks of histories
+    jobs = int(status.stdout.split("Slurm, round 1: ")[1].split(" pending")[0].replace(",", ""))
+    assert 10_001 < jobs < 10_020, status.stdout
     cancelled = admix(cluster, by_hand[0], "cancel", folder)
-    assert "stopped 10001 jobs" in cancelled.stdout
+    assert f"stopped {jobs} jobs" in cancelled.stdout.replace(",", "")
     assert not cluster.ask("squeue", "-h")
 
 
