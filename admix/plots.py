@@ -391,7 +391,16 @@ def _sheet(width: float, height: float) -> Figure:
     larger = mpl.rcParams["figure.figsize"][0] / PAPER_WIDTH
     # whoever draws outside of the style gets the sizes of paper
     larger = larger if mpl.rcParams["svg.hashsalt"] == "admix" else 1.0
-    return Figure(figsize=(width * larger, height * larger), layout="constrained")
+    return Sheet(figsize=(width * larger, height * larger), layout="constrained")
+
+
+class Sheet(Figure):
+    """A figure that notebooks show, without pyplot and whatever the backend."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=150)
+        return buffer.getvalue()
 
 
 def _save(figure: Figure, path: Path, form: str) -> Path:
