@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The branches of a run of the native engine: histories first, then two branches at a time.
 
-Two branches side by side, each on half of the threads, take less time than one after the other on all (docs/benchmarks.md):
-what is not shared out among threads is done twice at once. No number depends on it.
+Two branches side by side, each on half of the threads, take less time than one after the other on all
+(docs/benchmarks.md): what is not shared out among threads is done twice at once. No number depends on it.
 """
 
 from __future__ import annotations
